@@ -1,0 +1,188 @@
+//! The settings, read from the environment's variables and secrets at first use.
+
+use crate::credentials::CachePolicy;
+use crate::notify::WebhookSecret;
+
+/// The cloud Bot API.
+pub const CLOUD_TELEGRAM_API_URL: &str = "https://api.telegram.org";
+/// What the cloud Bot API takes in one request, in bytes (Bot API, "Sending files": 50 MB).
+pub const CLOUD_REQUEST_BYTES: u64 = 50 * 1024 * 1024;
+/// What is kept free of that for the envelope: parameters, headers of parts, boundaries.
+const ENVELOPE_BYTES: u64 = 16 * 1024;
+/// What a self-hosted Bot API server takes (Bot API, "Using a Local Bot API Server": 2000 MB).
+const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
+
+/// Everything that a deployer can set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `BACKEND_URL`: origin, and path if any, without a trailing slash.
+    pub backend_url: String,
+    /// `TELEGRAM_API_URL`, without a trailing slash.
+    pub telegram_api_url: String,
+    /// `ALLOWED_ORIGINS`.
+    pub allowed_origins: AllowedOrigins,
+    /// `MAX_UPLOAD_BYTES`: the largest file.
+    pub max_upload_bytes: u64,
+    /// `CREDENTIALS_TTL_SECONDS` and `CREDENTIALS_MAX_STALE_SECONDS`.
+    pub cache_policy: CachePolicy,
+    /// `CREDENTIALS_TIMEOUT_MS`: for one request to the backend.
+    pub credentials_timeout_ms: u32,
+    /// `TELEGRAM_TIMEOUT_MS`: for Telegram to take bytes, or to answer once it has them all.
+    pub telegram_timeout_ms: u32,
+    /// `WEBHOOK_SECRET`.
+    pub webhook_secret: Option<WebhookSecret>,
+}
+
+impl Config {
+    /// Whether Telegram's cloud limits hold: a bot can fetch no file over 20 MB back.
+    ///
+    /// A self-hosted server lifts them in its `--local` mode, which alone takes over 50 MB: a
+    /// `MAX_UPLOAD_BYTES` above that says that it is one.
+    #[must_use]
+    pub fn has_cloud_limits(&self) -> bool {
+        self.telegram_api_url == CLOUD_TELEGRAM_API_URL
+            || self.max_upload_bytes <= CLOUD_REQUEST_BYTES
+    }
+}
+
+/// Which pages may read the replies (Fetch standard, "CORS protocol").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// `*`
+    Any,
+    /// Exactly these origins.
+    Listed(Vec<String>),
+}
+
+/// A setting that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// What is wrong with it, continuing "`NAME` …". It never repeats a secret.
+    pub problem: String,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the settings by name; an empty value counts as not set.
+    ///
+    /// # Errors
+    /// The first setting that is missing or can't be used.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let get = |name| {
+            variable(name)
+                .map(|value| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+        let backend_url = get("BACKEND_URL").ok_or_else(|| problem("BACKEND_URL", "is not set"))?;
+        let telegram_api_url =
+            get("TELEGRAM_API_URL").unwrap_or_else(|| CLOUD_TELEGRAM_API_URL.to_owned());
+        Ok(Self {
+            backend_url: base_url("BACKEND_URL", &backend_url)?,
+            telegram_api_url: base_url("TELEGRAM_API_URL", &telegram_api_url)?,
+            allowed_origins: origins(get("ALLOWED_ORIGINS").as_deref())?,
+            max_upload_bytes: number(
+                &get,
+                "MAX_UPLOAD_BYTES",
+                CLOUD_REQUEST_BYTES - ENVELOPE_BYTES,
+                1..=LOCAL_REQUEST_BYTES,
+            )?,
+            cache_policy: CachePolicy {
+                ttl_ms: 1000 * number(&get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
+                max_stale_ms: 1000
+                    * number(
+                        &get,
+                        "CREDENTIALS_MAX_STALE_SECONDS",
+                        86_400,
+                        0..=30 * 86_400,
+                    )?,
+            },
+            credentials_timeout_ms: number(&get, "CREDENTIALS_TIMEOUT_MS", 5000, 1..=60_000)?,
+            telegram_timeout_ms: number(&get, "TELEGRAM_TIMEOUT_MS", 60_000, 1..=600_000)?,
+            webhook_secret: get("WEBHOOK_SECRET")
+                .map(|text| {
+                    WebhookSecret::parse(&text).map_err(|why| problem("WEBHOOK_SECRET", why))
+                })
+                .transpose()?,
+        })
+    }
+}
+
+fn problem(setting: &'static str, problem: impl Into<String>) -> ConfigError {
+    ConfigError {
+        setting,
+        problem: problem.into(),
+    }
+}
+
+/// An `http(s)://host[:port][/path]`, without credentials, query, fragment or trailing slash.
+fn base_url(setting: &'static str, text: &str) -> Result<String, ConfigError> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let host = rest
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or_default();
+    let clean = text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['?', '#', '@', '\\']);
+    if host.is_empty() || !clean {
+        return Err(problem(
+            setting,
+            "is not a URL like https://example.org, without query or user name",
+        ));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn origins(text: Option<&str>) -> Result<AllowedOrigins, ConfigError> {
+    let listed: Vec<String> = text
+        .unwrap_or("*")
+        .split([',', ' ', '\n'])
+        .map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase())
+        .filter(|origin| !origin.is_empty())
+        .collect();
+    if listed.iter().any(|origin| origin == "*") {
+        return Ok(AllowedOrigins::Any);
+    }
+    match listed.iter().find(|origin| !origin.contains("://")) {
+        Some(origin) => Err(problem(
+            "ALLOWED_ORIGINS",
+            format!("has {origin:?}, which is not like https://example.org"),
+        )),
+        None => Ok(AllowedOrigins::Listed(listed)),
+    }
+}
+
+fn number<T>(
+    get: &impl Fn(&'static str) -> Option<String>,
+    setting: &'static str,
+    default: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let Some(text) = get(setting) else {
+        return Ok(default);
+    };
+    text.parse()
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| {
+            problem(
+                setting,
+                format!(
+                    "is not a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                ),
+            )
+        })
+}

@@ -1,0 +1,269 @@
+//! The cache policy, with no clock, no network and no JavaScript: time is handed in, and what to do
+//! is handed out as a [`Decision`].
+//!
+//! **The key is the token's hash, never a user id.** Only the backend's 200 for *this* token makes
+//! an entry, so nobody uploads with credentials that their own token did not earn.
+//!
+//! # Nobody waits on another request
+//! workerd cancels a request that awaits something which belongs to another one. So the first to
+//! find a cold key *claims* the fetch; the others are told to [`Decision::Wait`], which means to
+//! look again on a timer of their own. A claim older than its timeout is void: its owner's request
+//! may have been cancelled, and would otherwise lock everyone out.
+//!
+//! # Bounds
+//! Entries, failures and claims are each bounded, apart from each other: somebody who sends random
+//! tokens makes failures and claims only, and can push nobody's credentials out.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::Source;
+use super::backend::{BackendFault, Credentials};
+use super::token::TokenHash;
+use crate::host::UnixMillis;
+
+/// Most entries; the least recently used goes first. About 0.5 KiB each.
+const MAX_ENTRIES: usize = 4096;
+/// Most remembered failures; the oldest goes first.
+const MAX_FAILURES: usize = 512;
+/// How long a 401 or 403 is remembered, so that a bad client does not hammer the backend.
+const FAILURE_MS: u64 = 5_000;
+/// While the backend is out, how long stale credentials are served before it is asked again.
+const RETRY_OUTAGE_MS: u64 = 5_000;
+/// The last part of an entry's life, in which one request refreshes it: a twelfth, at most this.
+const MAX_REFRESH_LEAD_MS: u64 = 5 * 60_000;
+const REFRESH_LEAD_DIVISOR: u64 = 12;
+
+/// How long entries live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// From the fetch, milliseconds for which credentials are served without asking.
+    pub ttl_ms: u64,
+    /// Behind that, milliseconds for which they serve while the backend is out.
+    pub max_stale_ms: u64,
+}
+
+/// What a request has to do to get credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Use these.
+    Fresh(Rc<Credentials>),
+    /// Use these, and refresh them beside it: this request has claimed that.
+    FreshAndRefresh(Rc<Credentials>),
+    /// Use these: the backend is out, and was asked a moment ago.
+    Stale(Rc<Credentials>),
+    /// The backend refused this token a moment ago, or failed the request that this one waited for.
+    Failed(BackendFault),
+    /// Ask the backend: this request has claimed that.
+    Fetch,
+    /// Another request is asking: look again shortly.
+    Wait,
+}
+
+struct Entry {
+    credentials: Rc<Credentials>,
+    fresh_until: UnixMillis,
+    stale_until: UnixMillis,
+    /// While the backend is out: when to ask it again.
+    retry_at: UnixMillis,
+    last_used: u64,
+}
+
+/// A fetch that brought nothing: everybody's answer for a few seconds when it was a 401 or 403, and
+/// in any case the answer of those who were waiting for it.
+struct Failure {
+    fault: BackendFault,
+    at: UnixMillis,
+}
+
+impl Failure {
+    fn ends_at(&self) -> UnixMillis {
+        self.at + FAILURE_MS
+    }
+}
+
+/// One isolate's cache.
+pub struct Cache {
+    policy: CachePolicy,
+    /// How long a claim holds, in milliseconds: a little longer than a fetch can take.
+    claim_ms: u64,
+    entries: HashMap<TokenHash, Entry>,
+    failures: HashMap<TokenHash, Failure>,
+    /// Who is fetching, by the time at which their claim ends.
+    claims: HashMap<TokenHash, UnixMillis>,
+    /// Counts uses: the order of time even when the clock stands still.
+    uses: u64,
+}
+
+impl Cache {
+    /// An empty cache, for fetches that take at most `fetch_timeout_ms`.
+    #[must_use]
+    pub fn new(policy: CachePolicy, fetch_timeout_ms: u32) -> Self {
+        Self {
+            policy,
+            claim_ms: u64::from(fetch_timeout_ms) + 1_000,
+            entries: HashMap::new(),
+            failures: HashMap::new(),
+            claims: HashMap::new(),
+            uses: 0,
+        }
+    }
+
+    /// Says what a request with this token has to do now. `Fetch` and `FreshAndRefresh` claim the
+    /// fetch, which [`Self::settle`] gives back. A request that was told to wait says since when.
+    pub fn decide(
+        &mut self,
+        key: &TokenHash,
+        waiting_since: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Decision {
+        self.uses += 1;
+        let uses = self.uses;
+        if self
+            .entries
+            .get(key)
+            .is_some_and(|entry| now >= entry.stale_until)
+        {
+            self.entries.remove(key);
+        }
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.last_used = uses;
+            let credentials = Rc::clone(&entry.credentials);
+            if now < entry.fresh_until {
+                let lead = (self.policy.ttl_ms / REFRESH_LEAD_DIVISOR).min(MAX_REFRESH_LEAD_MS);
+                let due = now + lead >= entry.fresh_until && now >= entry.retry_at;
+                return if due && self.claim(key, now) {
+                    Decision::FreshAndRefresh(credentials)
+                } else {
+                    Decision::Fresh(credentials)
+                };
+            }
+            if now < entry.retry_at {
+                return Decision::Stale(credentials);
+            }
+        }
+        if let Some(failure) = self
+            .failures
+            .get(key)
+            .filter(|failure| now < failure.ends_at())
+            && (failure.fault.is_remembered()
+                || waiting_since.is_some_and(|since| failure.at >= since))
+        {
+            return Decision::Failed(failure.fault.clone());
+        }
+        if self.claim(key, now) {
+            Decision::Fetch
+        } else {
+            Decision::Wait
+        }
+    }
+
+    /// Records what became of a claimed fetch. `expires_at` is the token's own end, if it has one.
+    ///
+    /// # Errors
+    /// The fault, unless it is an outage that stale credentials help over: then it gives those.
+    pub fn settle(
+        &mut self,
+        key: &TokenHash,
+        outcome: Result<Rc<Credentials>, BackendFault>,
+        expires_at: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Result<(Rc<Credentials>, Source), BackendFault> {
+        self.claims.remove(key);
+        let fault = match outcome {
+            Ok(credentials) => {
+                self.failures.remove(key);
+                self.insert(
+                    key,
+                    Rc::clone(&credentials),
+                    expires_at.unwrap_or(UnixMillis::MAX),
+                    now,
+                );
+                return Ok((credentials, Source::Miss));
+            }
+            Err(fault) => fault,
+        };
+        if fault.is_refusal() {
+            self.entries.remove(key);
+        } else if fault.is_outage()
+            && let Some(entry) = self
+                .entries
+                .get_mut(key)
+                .filter(|entry| now < entry.stale_until)
+        {
+            entry.retry_at = now + RETRY_OUTAGE_MS;
+            return Ok((Rc::clone(&entry.credentials), Source::Stale));
+        }
+        self.remember(key, fault.clone(), now);
+        Err(fault)
+    }
+
+    /// Forgets the credentials that Telegram refused. Newer ones under the same key stay.
+    pub fn drop_refused(&mut self, key: &TokenHash, refused: &Rc<Credentials>) {
+        if self
+            .entries
+            .get(key)
+            .is_some_and(|entry| Rc::ptr_eq(&entry.credentials, refused))
+        {
+            self.entries.remove(key);
+        }
+    }
+
+    fn insert(
+        &mut self,
+        key: &TokenHash,
+        credentials: Rc<Credentials>,
+        expires_at: UnixMillis,
+        now: UnixMillis,
+    ) {
+        if expires_at <= now {
+            // The backend still took it, so this upload may go on; the next one has to ask again.
+            self.entries.remove(key);
+            return;
+        }
+        if self.entries.len() >= MAX_ENTRIES
+            && !self.entries.contains_key(key)
+            && let Some(oldest) = self
+                .entries
+                .iter()
+                .min_by_key(|(_, entry)| entry.last_used)
+                .map(|(key, _)| *key)
+        {
+            self.entries.remove(&oldest);
+        }
+        let fresh_until = (now + self.policy.ttl_ms).min(expires_at);
+        let entry = Entry {
+            credentials,
+            fresh_until,
+            stale_until: (fresh_until + self.policy.max_stale_ms).min(expires_at),
+            retry_at: 0,
+            last_used: self.uses,
+        };
+        self.entries.insert(*key, entry);
+    }
+
+    fn remember(&mut self, key: &TokenHash, fault: BackendFault, now: UnixMillis) {
+        self.failures.retain(|_, failure| now < failure.ends_at());
+        if self.failures.len() >= MAX_FAILURES
+            && let Some(oldest) = self
+                .failures
+                .iter()
+                .min_by_key(|(_, failure)| failure.at)
+                .map(|(key, _)| *key)
+        {
+            self.failures.remove(&oldest);
+        }
+        self.failures.insert(*key, Failure { fault, at: now });
+    }
+
+    /// Takes the fetch of this key unless somebody has it.
+    fn claim(&mut self, key: &TokenHash, now: UnixMillis) -> bool {
+        if self.claims.get(key).is_some_and(|&until| now < until) {
+            return false;
+        }
+        // Claims of cancelled requests are never settled; there are never many to look through.
+        self.claims.retain(|_, until| now < *until);
+        self.claims.insert(*key, now + self.claim_ms);
+        true
+    }
+}

@@ -1,0 +1,117 @@
+//! Credentials: from the cache when it has them, from the backend when not, stale when the backend
+//! is out.
+
+mod backend;
+mod cache;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::host::{Call, CallFault, Host, Method};
+
+pub use backend::{BackendFault, Credentials};
+pub use cache::{Cache, CachePolicy, Decision};
+pub use token::{AuthToken, TokenHash};
+
+/// How often a request looks whether the one that fetches is done, in milliseconds.
+const POLL_MS: u32 = 15;
+
+/// Where credentials came from, as `Server-Timing` and the log name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The cache.
+    Hit,
+    /// The backend.
+    Miss,
+    /// The cache, past its time, as the backend is out.
+    Stale,
+}
+
+impl Source {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// The credentials that this token earns.
+///
+/// # Errors
+/// [`BackendFault`] when the backend refuses the token, or is out and nothing cached helps.
+pub async fn obtain<H: Host>(
+    host: &H,
+    config: &Rc<Config>,
+    cache: &Rc<RefCell<Cache>>,
+    token: &AuthToken,
+) -> Result<(Rc<Credentials>, Source), BackendFault> {
+    let key = token.hash();
+    let mut waiting_since = None;
+    loop {
+        let now = host.now();
+        let decision = cache.borrow_mut().decide(&key, waiting_since, now);
+        match decision {
+            Decision::Fresh(credentials) => return Ok((credentials, Source::Hit)),
+            Decision::FreshAndRefresh(credentials) => {
+                let (host2, config, cache, token) = (
+                    host.clone(),
+                    Rc::clone(config),
+                    Rc::clone(cache),
+                    token.clone(),
+                );
+                host.defer(async move {
+                    // What comes of it is in the cache; this request has what it needs.
+                    let _ = fetch(&host2, &config, &cache, &token, &key).await;
+                });
+                return Ok((credentials, Source::Hit));
+            }
+            Decision::Stale(credentials) => return Ok((credentials, Source::Stale)),
+            Decision::Failed(fault) => return Err(fault),
+            Decision::Fetch => return fetch(host, config, cache, token, &key).await,
+            Decision::Wait => {
+                // The claim's own timeout bounds the wait: then somebody gets `Fetch`.
+                waiting_since.get_or_insert(now);
+                host.sleep(POLL_MS).await;
+            }
+        }
+    }
+}
+
+async fn fetch<H: Host>(
+    host: &H,
+    config: &Config,
+    cache: &RefCell<Cache>,
+    token: &AuthToken,
+    key: &TokenHash,
+) -> Result<(Rc<Credentials>, Source), BackendFault> {
+    let call = Call {
+        method: Method::Get,
+        url: format!("{}/api/worker/credentials", config.backend_url),
+        headers: vec![
+            ("authorization", token.bearer()),
+            ("accept", "application/json".to_owned()),
+        ],
+        body: Vec::new(),
+        timeout_ms: config.credentials_timeout_ms,
+        max_answer_bytes: backend::MAX_ANSWER_BYTES,
+    };
+    let outcome = match host.call(call).await {
+        Ok(answer) => backend::read_answer(&answer).map(Rc::new),
+        Err(CallFault::AnswerTooLong { .. }) => {
+            Err(BackendFault::Unusable("the backend's answer is too long"))
+        }
+        Err(fault) => Err(BackendFault::Call(fault)),
+    };
+    cache
+        .borrow_mut()
+        .settle(key, outcome, token.expires_at(), host.now())
+}

@@ -1,0 +1,72 @@
+//! The user's token: checked, hashed, and never kept.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::host::UnixMillis;
+
+/// Most bytes of a token. Servers refuse headers much longer than this.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// A token that can be an `Authorization: Bearer` header as it stands. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthToken(String);
+
+/// SHA-256 of a token: the key under which its credentials are cached.
+pub type TokenHash = [u8; 32];
+
+impl AuthToken {
+    /// Checks a token: 1 to 8192 visible ASCII characters, blanks around it trimmed.
+    ///
+    /// Everything else would end or split the header in which it travels.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_matches([' ', '\t']);
+        let fits = !text.is_empty() && text.len() <= MAX_TOKEN_BYTES;
+        (fits && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(text.to_owned()))
+    }
+
+    /// The value of the `Authorization` header.
+    #[must_use]
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// The cache's key.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+
+    /// When the token expires by its own word: the `exp` of a JWT (RFC 7519 section 4.1.4).
+    ///
+    /// The signature is not checked, and need not be: the claim can only shorten a cache entry.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<UnixMillis> {
+        #[derive(serde::Deserialize)]
+        struct Claims {
+            exp: f64,
+        }
+        let mut segments = self.0.split('.');
+        let (_, payload, _, None) = (
+            segments.next()?,
+            segments.next()?,
+            segments.next()?,
+            segments.next(),
+        ) else {
+            return None;
+        };
+        let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+        let claims: Claims = serde_json::from_slice(&json).ok()?;
+        // A float's `as` saturates: neither a huge nor a negative claim can wrap.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Some((claims.exp * 1000.0) as UnixMillis)
+    }
+}
+
+impl std::fmt::Debug for AuthToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuthToken(…)")
+    }
+}

@@ -1,0 +1,49 @@
+//! Bindings that `web-sys` and `worker` lack.
+
+use js_sys::{Promise, Uint8Array};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen]
+extern "C" {
+    /// workerd's pass-through stream of unknown length
+    /// (developers.cloudflare.com, "`TransformStream`").
+    #[wasm_bindgen(extends = web_sys::TransformStream)]
+    pub(super) type IdentityTransformStream;
+
+    #[wasm_bindgen(constructor)]
+    pub(super) fn new() -> IdentityTransformStream;
+
+    /// A BYOB reader with workerd's `readAtLeast`.
+    #[wasm_bindgen(extends = web_sys::ReadableStreamByobReader)]
+    pub(super) type ByobReader;
+
+    /// Fills `view` with at least `min` bytes, unless the stream ends before
+    /// (developers.cloudflare.com, "`ReadableStreamBYOBReader`").
+    #[wasm_bindgen(method, js_name = readAtLeast)]
+    pub(super) fn read_at_least(this: &ByobReader, min: u32, view: &Uint8Array) -> Promise;
+
+    /// What a read gives.
+    pub(super) type ReadResult;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn value(this: &ReadResult) -> Option<Uint8Array>;
+
+    #[wasm_bindgen(thread_local_v2, js_name = crypto)]
+    static CRYPTO: web_sys::Crypto;
+
+    /// `fetch` with its options in one plain object.
+    #[wasm_bindgen(js_name = fetch)]
+    pub(super) fn fetch(url: &str, init: &web_sys::RequestInit) -> Promise;
+}
+
+#[wasm_bindgen(inline_js = "export function mark_handled(promise) { promise.catch(() => {}); }")]
+extern "C" {
+    /// Keeps a rejection of `promise` from being reported as unhandled.
+    pub(super) fn mark_handled(promise: &JsValue);
+}
+
+/// The global `crypto`.
+pub(super) fn crypto() -> web_sys::Crypto {
+    CRYPTO.with(Clone::clone)
+}

@@ -1,0 +1,75 @@
+//! workerd: the one room that knows JavaScript.
+//!
+//! | file | what |
+//! |---|---|
+//! | `runtime` | clock, randomness, timers, log, outgoing requests |
+//! | `body` | reading a request's body |
+//! | `sink` | writing a request's body |
+//! | `exchange` | request heads in, replies out |
+//! | `js` | bindings that `web-sys` and `worker` lack |
+
+mod body;
+mod exchange;
+mod js;
+mod runtime;
+mod sink;
+
+#[cfg(test)]
+mod tests;
+
+use js_sys::{Promise, Reflect};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::future_to_promise;
+use worker::worker_sys::Context;
+
+use crate::isolate::Isolate;
+use crate::service;
+use body::RequestBody;
+use runtime::Runtime;
+
+thread_local! {
+    static ISOLATE: &'static Isolate = Box::leak(Box::default());
+}
+
+/// Shows a panic's message and place in the log. The hook that `worker` has set, which lets a
+/// crashed instance be rebuilt, runs behind it.
+#[worker::event(start)]
+fn start() {
+    let rebuild = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        console_error_panic_hook::hook(panic);
+        rebuild(panic);
+    }));
+}
+
+/// The worker's `fetch` handler.
+///
+/// It is written out, where `#[worker::event(fetch)]` would write one, for two reasons. The promise
+/// of the reply goes to `waitUntil` as well: workerd would otherwise stop a request in the middle
+/// when its client goes away, without dropping its future, and with that leak its share of the
+/// buffer's budget, and forget the notification of a file that Telegram has already stored. And
+/// `worker::Request` reads more of a request than is needed here.
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
+pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promise {
+    let runtime = Runtime::new(context);
+    let promise = future_to_promise({
+        let runtime = runtime.clone();
+        async move {
+            let head = exchange::head(&request);
+            let mut body = RequestBody::new(request);
+            let variable = |name: &str| Reflect::get(&env, &name.into()).ok()?.as_string();
+            let isolate = ISOLATE.with(|isolate| *isolate);
+            let reply = service::serve(isolate, variable, &runtime, &head, &mut body).await;
+            exchange::response(&reply).map(JsValue::from)
+        }
+    });
+    runtime.keep_alive(&promise);
+    promise
+}
+
+/// Marks a promise whose outcome does not matter: a rejection of it is nobody's error.
+fn ignore(promise: &Promise) {
+    js::mark_handled(promise.unchecked_ref());
+}

@@ -1,0 +1,121 @@
+//! The glue that needs JavaScript but not workerd, in Node. What needs `FixedLengthStream` or
+//! `readAtLeast` is tested end to end, in workerd itself.
+
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use super::body::RequestBody;
+use super::{exchange, runtime};
+use crate::host::{Body as _, CallFault, Chunk as _, Want};
+use crate::http::Reply;
+
+fn request(url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> web_sys::Request {
+    let init = web_sys::RequestInit::new();
+    init.set_method(if body.is_some() { "POST" } else { "GET" });
+    let list = web_sys::Headers::new().expect("headers");
+    for (name, value) in headers {
+        list.append(name, value).expect("header");
+    }
+    init.set_headers(&list);
+    if let Some(body) = body {
+        init.set_body(&Uint8Array::from(body));
+    }
+    web_sys::Request::new_with_str_and_init(url, &init).expect("request")
+}
+
+#[wasm_bindgen_test]
+fn a_requests_head_is_read_as_it_came() {
+    let headers = [
+        ("Content-Type", "text/plain"),
+        ("Content-Length", " 42 "),
+        ("Authorization", "Bearer t"),
+        ("X-User-Id", "u"),
+    ];
+    let head = exchange::head(&request(
+        "http://host:8787/upload/a%20b?x=1&y=%2F#f",
+        &headers,
+        Some(b"x"),
+    ));
+    assert_eq!(head.method, "POST");
+    assert_eq!(head.path, "/upload/a%20b");
+    assert_eq!(head.query, "x=1&y=%2F");
+    assert_eq!(head.content_type.as_deref(), Some("text/plain"));
+    assert_eq!(head.content_length, Some(42));
+    assert_eq!(head.authorization.as_deref(), Some("Bearer t"));
+    assert_eq!(head.user_id.as_deref(), Some("u"));
+    assert_eq!(head.origin, None);
+    let bare = exchange::head(&request("http://host", &[], None));
+    assert_eq!((bare.path.as_str(), bare.query.as_str()), ("/", ""));
+    let lying = [("Content-Length", "-1")];
+    let head = exchange::head(&request("http://host/?", &lying, Some(b"x")));
+    assert_eq!(head.content_length, None);
+}
+
+#[wasm_bindgen_test]
+async fn a_body_is_read_in_pieces_through_one_buffer() {
+    let bytes: Vec<u8> = (0..600_000_u32).flat_map(u32::to_le_bytes).collect();
+    let mut body = RequestBody::new(request("http://host/", &[], Some(&bytes)));
+    let (mut whole, mut scratch) = (Vec::new(), Vec::new());
+    while let Some(chunk) = body.read(Want::Some).await.expect("readable") {
+        chunk.copy_into(&mut scratch);
+        assert_eq!(scratch.len(), chunk.len());
+        whole.extend_from_slice(&scratch);
+        body.recycle(chunk);
+    }
+    assert!(whole == bytes, "{} bytes of {}", whole.len(), bytes.len());
+}
+
+#[wasm_bindgen_test]
+async fn a_request_without_a_body_has_an_empty_one() {
+    let mut body = RequestBody::new(request("http://host/", &[], None));
+    assert!(body.read(Want::Some).await.expect("readable").is_none());
+    assert_eq!(body.read_whole().await, Ok(Vec::new()));
+    body.drain(10).await;
+}
+
+#[wasm_bindgen_test]
+async fn a_small_body_is_read_whole() {
+    let mut body = RequestBody::new(request("http://host/", &[], Some(b"small")));
+    assert_eq!(body.read_whole().await, Ok(b"small".to_vec()));
+    body.drain(10).await;
+}
+
+#[wasm_bindgen_test]
+fn a_reply_becomes_a_response_with_all_its_headers() {
+    let reply = Reply {
+        status: 429,
+        headers: vec![
+            ("retry-after", "7".to_owned()),
+            ("vary", "Origin".to_owned()),
+        ],
+        body: "{}".to_owned(),
+    };
+    let response = exchange::response(&reply).expect("response");
+    assert_eq!(response.status(), 429);
+    assert_eq!(
+        response.headers().get("retry-after"),
+        Ok(Some("7".to_owned()))
+    );
+    assert!(response.body().is_some());
+    let empty = Reply {
+        status: 204,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    assert!(
+        exchange::response(&empty)
+            .expect("response")
+            .body()
+            .is_none()
+    );
+}
+
+#[wasm_bindgen_test]
+fn only_a_timeout_is_told_from_a_broken_connection() {
+    let error = js_sys::Error::new("https://api.telegram.org/bot1:secret/sendDocument failed");
+    assert_eq!(runtime::fault(&error), CallFault::Network);
+    Reflect::set(&error, &"name".into(), &"TimeoutError".into()).expect("name");
+    assert_eq!(runtime::fault(&error), CallFault::Timeout);
+    assert_eq!(runtime::fault(&JsValue::NULL), CallFault::Network);
+}

@@ -1,0 +1,191 @@
+//! What the core asks of the runtime that it runs in: clock, randomness, timers, network, streams.
+//!
+//! The bytes of a file are opaque here. A [`Chunk`] may be a buffer that lives outside this
+//! program's memory: the core looks at a copy of it ([`Chunk::copy_into`]) and hands on *ranges* of
+//! the chunk itself, which nobody copies back.
+
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::pin;
+use std::task::Poll;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type UnixMillis = u64;
+
+/// The method of an outgoing [`Call`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST
+    Post,
+}
+
+/// A request whose body is held whole.
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// The URL. It may hold a bot's token: it goes into no log and no error.
+    pub url: String,
+    /// Headers; names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; empty means none.
+    pub body: Vec<u8>,
+    /// Milliseconds until the whole answer has to be there.
+    pub timeout_ms: u32,
+    /// Most bytes of the answer's body that are read.
+    pub max_answer_bytes: usize,
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The value of `Retry-After`, as it came.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// `Retry-After` in seconds (RFC 9110 section 10.2.3); its date form is not used by those we ask.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        self.retry_after.as_deref()?.trim().parse().ok()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallFault {
+    /// Time ran out.
+    Timeout,
+    /// The connection was refused, reset, or ended early.
+    Network,
+    /// The answer's body is longer than was asked for. Its status is known.
+    AnswerTooLong {
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+/// The body ended before its time: the client is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientGone;
+
+/// The other side takes no more bytes: its connection is closed, or it was never there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkClosed;
+
+/// A native pipe stopped before its end: one of its two sides broke, and it can't tell which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipeBroken;
+
+/// The runtime.
+pub trait Host: Clone + 'static {
+    /// A piece of an incoming body.
+    type Chunk: Chunk;
+    /// An incoming body.
+    type Body: Body<Chunk = Self::Chunk>;
+    /// An outgoing body.
+    type Sink: Sink<Chunk = Self::Chunk, Body = Self::Body>;
+    /// The answer to a POST whose body is written piece by piece. Dropped, it ends that request.
+    type Answer: Future<Output = Result<Answer, CallFault>>;
+
+    /// The time of day.
+    fn now(&self) -> UnixMillis;
+    /// Fills `bytes` from a cryptographically secure source.
+    fn fill_random(&self, bytes: &mut [u8]);
+    /// Ends after that many milliseconds.
+    fn sleep(&self, ms: u32) -> impl Future<Output = ()>;
+    /// Runs a task that the reply does not wait for.
+    fn defer(&self, task: impl Future<Output = ()> + 'static);
+    /// Writes one line to the log.
+    fn log(&self, line: &str);
+    /// Sends a request whose body is held whole, and reads the answer. Redirects are not followed.
+    fn call(&self, call: Call) -> impl Future<Output = Result<Answer, CallFault>>;
+    /// Begins a POST whose body is written piece by piece. The answer goes its own way beside it; it
+    /// has no timeout but the caller's.
+    fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
+}
+
+/// A POST whose body is written piece by piece.
+pub struct Open {
+    /// The URL, of which the same holds as of [`Call::url`].
+    pub url: String,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// Bytes of the whole body if that is known: then it is sent with a `Content-Length`, and the
+    /// runtime itself fails a body that ends short.
+    pub length: Option<u64>,
+    /// Most bytes of the answer's body that are read.
+    pub max_answer_bytes: usize,
+}
+
+/// A piece of an incoming body; never empty.
+#[allow(clippy::len_without_is_empty)]
+pub trait Chunk {
+    /// Makes `bytes` the chunk's bytes, for looking at.
+    fn copy_into(&self, bytes: &mut Vec<u8>);
+    /// How many bytes it has.
+    fn len(&self) -> usize;
+}
+
+/// How much a read should bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// What is there: the piece is written on at once.
+    Some,
+    /// A full buffer: the piece is kept, and a buffer that is half empty takes as much room.
+    Full,
+}
+
+/// An incoming body.
+pub trait Body {
+    /// A piece of it.
+    type Chunk: Chunk;
+    /// The next piece, never empty; `None` at the end.
+    fn read(&mut self, want: Want)
+    -> impl Future<Output = Result<Option<Self::Chunk>, ClientGone>>;
+    /// Gives back the buffer of a chunk that nobody needs any more, for the next read.
+    fn recycle(&mut self, chunk: Self::Chunk);
+    /// The whole body at once; for small ones.
+    fn read_whole(&mut self) -> impl Future<Output = Result<Vec<u8>, ClientGone>>;
+    /// Reads what is left, up to so many bytes, and throws it away.
+    fn drain(&mut self, most_bytes: u64) -> impl Future<Output = ()>;
+}
+
+/// An outgoing body. Dropped or aborted before [`Sink::close`], it ends as a broken one, so that the
+/// receiver can't take it for whole.
+pub trait Sink {
+    /// A piece of an incoming body.
+    type Chunk;
+    /// A whole incoming body.
+    type Body;
+    /// Writes these bytes.
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), SinkClosed>>;
+    /// Writes this range of a chunk.
+    fn write_range(
+        &mut self,
+        chunk: &Self::Chunk,
+        range: Range<usize>,
+    ) -> impl Future<Output = Result<(), SinkClosed>>;
+    /// Writes a whole incoming body without looking at it.
+    fn pipe(&mut self, body: &mut Self::Body) -> impl Future<Output = Result<(), PipeBroken>>;
+    /// Ends the body well.
+    fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
+}
+
+/// The output of `future`, if it comes within that many milliseconds.
+pub async fn within<H: Host, F: Future>(host: &H, ms: u32, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut sleep = pin!(host.sleep(ms));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        sleep.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}

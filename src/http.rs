@@ -1,0 +1,142 @@
+//! Requests and replies as the core sees them: the head of a request, and CORS, headers and JSON of
+//! a reply.
+
+use serde_json::{Value, json};
+
+use crate::config::AllowedOrigins;
+use crate::error::Error;
+
+/// The head of a request.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    /// In upper case.
+    pub method: String,
+    /// The path of the URL, percent-encoded as it came.
+    pub path: String,
+    /// The query of the URL, without `?`.
+    pub query: String,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Length`. The HTTP layer holds the client to it.
+    pub content_length: Option<u64>,
+    /// `Authorization`.
+    pub authorization: Option<String>,
+    /// `X-User-Id`.
+    pub user_id: Option<String>,
+    /// `Origin`.
+    pub origin: Option<String>,
+    /// `Access-Control-Request-Headers`.
+    pub requested_headers: Option<String>,
+}
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, CORS among them.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; JSON unless empty.
+    pub body: String,
+}
+
+impl Reply {
+    /// A reply with this JSON.
+    #[must_use]
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self {
+            status,
+            headers: vec![
+                ("content-type", "application/json".to_owned()),
+                ("cache-control", "no-store".to_owned()),
+            ],
+            body: body.to_string(),
+        }
+    }
+
+    /// The reply that tells an error.
+    #[must_use]
+    pub fn error(error: &Error, request_id: &str) -> Self {
+        let told = error.describe();
+        let mut body = json!({
+            "success": false,
+            "error": told.message,
+            "code": told.code,
+            "retryable": told.retryable,
+            "hint": told.hint,
+            "requestId": request_id,
+        });
+        if let (Some(seconds), Some(fields)) = (told.retry_after, body.as_object_mut()) {
+            fields.insert("retryAfter".to_owned(), seconds.into());
+        }
+        let mut reply = Self::json(told.status, &body);
+        if let Some(seconds) = told.retry_after {
+            reply.headers.push(("retry-after", seconds.to_string()));
+        }
+        match error {
+            Error::MethodNotAllowed { allow } => reply.headers.push(("allow", (*allow).to_owned())),
+            // RFC 6750 section 3: a request without a token gets the bare challenge.
+            Error::TokenRequired => reply
+                .headers
+                .push(("www-authenticate", "Bearer".to_owned())),
+            _ if told.status == 401 => reply.headers.push((
+                "www-authenticate",
+                "Bearer error=\"invalid_token\"".to_owned(),
+            )),
+            _ => {}
+        }
+        reply
+    }
+
+    /// The answer to a CORS preflight (Fetch standard, "CORS-preflight request").
+    #[must_use]
+    pub fn preflight(head: &RequestHead) -> Self {
+        const USUAL_HEADERS: &str =
+            "authorization, content-type, x-user-id, x-requested-with, idempotency-key";
+        // Frontends send headers of their own; any name is fine, as none is acted upon.
+        let requested = head
+            .requested_headers
+            .as_deref()
+            .filter(|names| names.bytes().all(|b| (b' '..=b'~').contains(&b)));
+        Self {
+            status: 204,
+            headers: vec![
+                (
+                    "access-control-allow-methods",
+                    "GET, POST, PUT, OPTIONS".to_owned(),
+                ),
+                (
+                    "access-control-allow-headers",
+                    requested
+                        .filter(|names| !names.is_empty())
+                        .unwrap_or(USUAL_HEADERS)
+                        .to_owned(),
+                ),
+                ("access-control-max-age", "86400".to_owned()),
+            ],
+            body: String::new(),
+        }
+    }
+
+    /// Adds what lets a page read the reply. `origins` is `None` when the settings can't be read:
+    /// then every page may read that.
+    #[must_use]
+    pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
+        const EXPOSED: &str = "Retry-After, Server-Timing, X-Request-Id";
+        let allowed = match origins {
+            None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
+            Some(AllowedOrigins::Listed(listed)) => {
+                self.headers.push(("vary", "Origin".to_owned()));
+                origin
+                    .filter(|origin| listed.iter().any(|known| known == origin))
+                    .map(ToOwned::to_owned)
+            }
+        };
+        if let Some(allowed) = allowed {
+            self.headers.push(("access-control-allow-origin", allowed));
+            self.headers
+                .push(("access-control-expose-headers", EXPOSED.to_owned()));
+        }
+        self
+    }
+}

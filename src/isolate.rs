@@ -1,0 +1,175 @@
+//! What the requests of one isolate share: settings, credentials, the buffered lane's budget.
+//!
+//! Nothing here is ever held across an `.await`, and nobody waits for it: workerd cancels a request
+//! that waits for something which another one has to finish.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+use crate::config::{Config, ConfigError};
+use crate::credentials::Cache;
+
+/// Bytes that the uploads of the buffered lane may hold at one time. An isolate has 128 MB for
+/// everything (developers.cloudflare.com, "Workers limits"), and dies of more.
+pub const BUFFER_BUDGET_BYTES: u64 = 80 * 1024 * 1024;
+
+/// One isolate.
+#[derive(Default)]
+pub struct Isolate {
+    shared: OnceCell<Shared>,
+}
+
+/// What the settings bring into being.
+#[derive(Clone)]
+pub struct Shared {
+    /// The settings.
+    pub config: Rc<Config>,
+    /// The credentials.
+    pub cache: Rc<RefCell<Cache>>,
+    /// The buffered lane's budget.
+    pub budget: Rc<Budget>,
+}
+
+impl Isolate {
+    /// The shared state, made at first use. Wrong settings are looked at again each time, as
+    /// nothing is kept of them.
+    ///
+    /// # Errors
+    /// The setting that is wrong.
+    pub fn shared(
+        &self,
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<&Shared, ConfigError> {
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let config = Config::read(variable)?;
+        let cache = Cache::new(config.cache_policy, config.credentials_timeout_ms);
+        Ok(self.shared.get_or_init(|| Shared {
+            config: Rc::new(config),
+            cache: Rc::new(RefCell::new(cache)),
+            budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
+        }))
+    }
+}
+
+/// A number of bytes that leases share.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    used: Cell<u64>,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            used: Cell::new(0),
+        }
+    }
+
+    /// All that there is, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What is leased at the moment, in bytes.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.get()
+    }
+
+    /// An empty lease.
+    #[must_use]
+    pub fn lease(self: &Rc<Self>) -> Lease {
+        Lease {
+            budget: Rc::clone(self),
+            bytes: 0,
+        }
+    }
+}
+
+/// A share of the budget, given back when dropped.
+///
+/// workerd does not drop the future of a request whose client is gone; the edge therefore runs every
+/// upload to its end, whatever the client does.
+#[derive(Debug)]
+pub struct Lease {
+    budget: Rc<Budget>,
+    bytes: u64,
+}
+
+impl Lease {
+    /// Makes the lease at least this large. `false`, and no change, when there is no room.
+    #[must_use]
+    pub fn cover(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let used = self.budget.used.get().saturating_add(more);
+        if used > self.budget.limit {
+            return false;
+        }
+        self.budget.used.set(used);
+        self.bytes += more;
+        true
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget
+            .used
+            .set(self.budget.used.get().saturating_sub(self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_share_the_budget_and_give_it_back() {
+        let budget = Rc::new(Budget::new(100));
+        let mut first = budget.lease();
+        let mut second = budget.lease();
+        assert!(first.cover(60));
+        assert!(!second.cover(41));
+        assert!(second.cover(40));
+        assert!(!first.cover(61));
+        assert!(first.cover(10), "a lease never shrinks");
+        assert_eq!(budget.used(), 100);
+        drop(first);
+        assert_eq!(budget.used(), 40);
+        assert!(second.cover(100));
+        drop(second);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_lease_of_more_than_any_number_is_refused() {
+        let budget = Rc::new(Budget::new(100));
+        let mut lease = budget.lease();
+        assert!(lease.cover(1));
+        assert!(!lease.cover(u64::MAX));
+        assert_eq!(budget.used(), 1);
+    }
+
+    #[test]
+    fn wrong_settings_are_named_and_right_ones_are_kept() {
+        let isolate = Isolate::default();
+        let error = isolate.shared(|_| None).err().expect("no settings");
+        assert_eq!(error.to_string(), "BACKEND_URL is not set");
+        let good =
+            |name: &'static str| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+        assert_eq!(
+            isolate.shared(good).expect("settings").config.backend_url,
+            "http://backend"
+        );
+        assert_eq!(
+            isolate.shared(|_| None).expect("kept").config.backend_url,
+            "http://backend"
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! A Cloudflare Worker that puts a browser's files into the user's own Telegram channel.
+//!
+//! Two kinds of room, and a wall between them. The **core** knows HTTP, Telegram and the policy, and
+//! nothing of JavaScript: it compiles and is tested natively. The **edge** is the one room that
+//! imports the Workers runtime; another host replaces it by implementing [`host::Host`].
+//!
+//! | room | what |
+//! |---|---|
+//! | [`service`] | a request from its head to its reply |
+//! | [`route`] | which route a request takes |
+//! | [`http`] | heads, replies, CORS |
+//! | [`upload`] | the story of an upload, its four lanes, its report |
+//! | [`multipart`] | reading the browser's form, framing Telegram's |
+//! | [`credentials`] | the cache, and the backend that fills it |
+//! | [`telegram`] | the Bot API's replies and errors |
+//! | [`notify`] | telling the backend, signed |
+//! | [`error`] | everything that can go wrong, and how it is told |
+//! | [`config`] | the settings |
+//! | [`isolate`] | what the requests of one isolate share |
+//! | [`host`] | what the core asks of the runtime |
+//! | `edge` | workerd |
+
+pub mod config;
+pub mod credentials;
+pub mod error;
+pub mod host;
+pub mod http;
+pub mod isolate;
+pub mod multipart;
+pub mod notify;
+pub mod route;
+pub mod service;
+pub mod telegram;
+pub mod text;
+pub mod upload;
+
+#[cfg(target_arch = "wasm32")]
+mod edge;
+
+#[cfg(test)]
+mod testing;

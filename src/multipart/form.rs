@@ -1,0 +1,260 @@
+//! The upload form: which part is the file, and what the fields beside it say.
+
+use std::ops::Range;
+
+use super::header::PartHead;
+use super::malformed::Malformed;
+use super::parser::{Event, Parser};
+
+/// Most bytes of one field's value.
+pub const MAX_FIELD_BYTES: usize = 64 * 1024;
+/// Most bytes of all fields' values together, ignored ones included.
+pub const MAX_FIELDS_BYTES: usize = 1024 * 1024;
+
+/// The fields of an upload that the worker knows. `Debug` hides the token.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// `authToken`: the user's token for the backend.
+    pub auth_token: Option<String>,
+    /// `userId`: must be the token's own user.
+    pub user_id: Option<String>,
+    /// `fileName`: takes precedence over the part's own.
+    pub file_name: Option<String>,
+    /// `caption`: takes the place of `Uploaded: …`.
+    pub caption: Option<String>,
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fields")
+            .field("auth_token", &self.auth_token.as_ref().map(|_| "…"))
+            .field("user_id", &self.user_id)
+            .field("file_name", &self.file_name)
+            .field("caption", &self.caption)
+            .finish()
+    }
+}
+
+impl Fields {
+    /// The place of a known field, with its name as a constant.
+    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<String>)> {
+        match name {
+            "authToken" => Some(("authToken", &mut self.auth_token)),
+            "userId" => Some(("userId", &mut self.user_id)),
+            "fileName" => Some(("fileName", &mut self.file_name)),
+            "caption" => Some(("caption", &mut self.caption)),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Vec<u8>) -> Result<(), Malformed> {
+        let Some((name, slot)) = self.slot(name) else {
+            return Ok(());
+        };
+        let value = String::from_utf8(value).map_err(|_| Malformed::FieldNotUtf8(name))?;
+        match slot {
+            Some(known) if *known != value => Err(Malformed::FieldTwice(name)),
+            _ => {
+                *slot = Some(value);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the file's part says of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePart {
+    /// The part's `filename`, when it is not empty.
+    pub name: Option<String>,
+    /// The part's `Content-Type`.
+    pub content_type: Option<String>,
+}
+
+/// A step of the form that the caller has to act on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The file begins.
+    FileBegin(FilePart),
+    /// Bytes of the file: this range of the pushed slice.
+    File(Range<usize>),
+    /// Bytes of the file from before this slice: the first `n` of [`FormReader::delimiter`].
+    FileHeld(usize),
+    /// The file is complete; fields may follow.
+    FileEnd,
+}
+
+/// Reads an upload form from slices cut anywhere.
+#[derive(Debug)]
+pub struct FormReader {
+    parser: Parser,
+    fields: Fields,
+    part: Part,
+    /// Content that is due behind the [`Step::FileBegin`] that it brought about.
+    queued: Option<Step>,
+    file_seen: bool,
+    /// Bytes of all fields' values so far.
+    field_bytes: usize,
+}
+
+/// The part that is being read.
+#[derive(Debug)]
+enum Part {
+    /// None, or an empty file input: `filename=""` and no content.
+    Nothing,
+    /// `filename=""`: the first byte of content makes it the file.
+    UnnamedFile(FilePart),
+    File,
+    Field {
+        name: String,
+        value: Vec<u8>,
+    },
+}
+
+impl FormReader {
+    /// A reader for the boundary that the `Content-Type` names.
+    ///
+    /// # Errors
+    /// [`Malformed::Boundary`].
+    pub fn new(boundary: &str) -> Result<Self, Malformed> {
+        Ok(Self {
+            parser: Parser::new(boundary)?,
+            fields: Fields::default(),
+            part: Part::Nothing,
+            queued: None,
+            file_seen: false,
+            field_bytes: 0,
+        })
+    }
+
+    /// The fields that are complete so far.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The first `held` bytes of the delimiter, which a [`Step::FileHeld`] stands for.
+    #[must_use]
+    pub fn held(&self, held: usize) -> &[u8] {
+        self.parser.delimiter().get(..held).unwrap_or_default()
+    }
+
+    /// Reads on in `slice` from `cursor`, which it advances, up to the next step; `None` when the
+    /// slice is used up.
+    ///
+    /// # Errors
+    /// What is wrong with the form.
+    pub fn next(&mut self, slice: &[u8], cursor: &mut usize) -> Result<Option<Step>, Malformed> {
+        if let Some(step) = self.queued.take() {
+            return Ok(Some(step));
+        }
+        while let Some(event) = self.parser.next(slice, cursor)? {
+            let step = match event {
+                Event::Part(head) => self.begin_part(head)?,
+                Event::Content(range) => {
+                    if let Part::Field { .. } = self.part {
+                        self.grow_field(slice.get(range).unwrap_or_default())?;
+                        None
+                    } else {
+                        self.file_content(Step::File(range))?
+                    }
+                }
+                Event::Held(held) => {
+                    if let Part::Field { .. } = self.part {
+                        let bytes = self.held(held).to_vec();
+                        self.grow_field(&bytes)?;
+                        None
+                    } else {
+                        self.file_content(Step::FileHeld(held))?
+                    }
+                }
+                Event::PartEnd => self.end_part()?,
+                Event::Closed => None,
+            };
+            if step.is_some() {
+                return Ok(step);
+            }
+        }
+        Ok(None)
+    }
+
+    /// To be asked when the input has ended.
+    ///
+    /// # Errors
+    /// [`Malformed::Truncated`] unless the closing delimiter was read.
+    pub fn is_complete(&self) -> Result<(), Malformed> {
+        self.parser.is_complete()
+    }
+
+    /// A part is the file when it is called `file`, or has a filename whatever its name: `FilePond`
+    /// sends `filepond`.
+    fn begin_part(&mut self, head: PartHead) -> Result<Option<Step>, Malformed> {
+        let PartHead {
+            name,
+            filename,
+            content_type,
+        } = head;
+        let unnamed = filename.as_deref() == Some("");
+        if filename.is_none() && name != "file" {
+            self.part = Part::Field {
+                name,
+                value: Vec::new(),
+            };
+            return Ok(None);
+        }
+        let file = FilePart {
+            name: filename.filter(|name| !name.is_empty()),
+            content_type,
+        };
+        if unnamed {
+            self.part = Part::UnnamedFile(file);
+            return Ok(None);
+        }
+        self.begin_file(file).map(Some)
+    }
+
+    fn begin_file(&mut self, file: FilePart) -> Result<Step, Malformed> {
+        if self.file_seen {
+            return Err(Malformed::SecondFile);
+        }
+        self.file_seen = true;
+        self.part = Part::File;
+        Ok(Step::FileBegin(file))
+    }
+
+    fn file_content(&mut self, content: Step) -> Result<Option<Step>, Malformed> {
+        match std::mem::replace(&mut self.part, Part::Nothing) {
+            Part::UnnamedFile(file) => {
+                self.queued = Some(content);
+                self.begin_file(file).map(Some)
+            }
+            part => {
+                self.part = part;
+                Ok(Some(content))
+            }
+        }
+    }
+
+    fn grow_field(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let Part::Field { name, value } = &mut self.part else {
+            return Ok(());
+        };
+        if value.len() + bytes.len() > MAX_FIELD_BYTES {
+            return Err(Malformed::FieldTooLong(std::mem::take(name)));
+        }
+        self.field_bytes += bytes.len();
+        if self.field_bytes > MAX_FIELDS_BYTES {
+            return Err(Malformed::FieldsTooLong);
+        }
+        value.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end_part(&mut self) -> Result<Option<Step>, Malformed> {
+        match std::mem::replace(&mut self.part, Part::Nothing) {
+            Part::File => Ok(Some(Step::FileEnd)),
+            Part::Field { name, value } => self.fields.set(&name, value).map(|()| None),
+            Part::UnnamedFile(_) | Part::Nothing => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A push parser for `multipart/form-data` bodies (RFC 7578, RFC 2046 section 5.1).
+//!
+//! It is sans-IO: the caller pushes slices cut anywhere and gets events that name *ranges* of the
+//! slice, so that the bytes of a file need not be copied through it. It keeps no content: bytes at
+//! the end of a slice that might begin a delimiter are a prefix of the delimiter, which the parser
+//! knows, so [`Event::Held`] gives their number alone.
+//!
+//! Time is linear in the input. That rests on one fact: a delimiter has its only CR at its first
+//! byte (RFC 2046 allows none in a boundary), so a failed match can never hide the start of another.
+//!
+//! It is strict where leniency would let two readers disagree about where a file ends: lines end in
+//! CRLF, and a delimiter that is followed by anything but `--`, blanks or CRLF is an error.
+
+use std::ops::Range;
+
+use memchr::memmem::Finder;
+
+use super::header::{PartHead, parse_part_head};
+use super::malformed::Malformed;
+
+/// Most bytes of a boundary (RFC 2046 section 5.1.1).
+pub const MAX_BOUNDARY_BYTES: usize = 70;
+/// Most bytes of one part's header block.
+pub const MAX_PART_HEADER_BYTES: usize = 16 * 1024;
+/// Most header lines of one part.
+pub const MAX_PART_HEADERS: usize = 32;
+/// Most parts of one body.
+pub const MAX_PARTS: usize = 100;
+/// Most bytes before the first delimiter, and again after the last.
+pub const MAX_PADDING_BYTES: usize = 64 * 1024;
+
+/// What the next bytes mean.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A part begins; its header block is complete.
+    Part(PartHead),
+    /// Content of the current part: this range of the pushed slice.
+    Content(Range<usize>),
+    /// Content of the current part from slices pushed earlier: the first `n` bytes of
+    /// [`Parser::delimiter`].
+    Held(usize),
+    /// The current part is complete.
+    PartEnd,
+    /// The closing delimiter was read; what follows is ignored.
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Preamble,
+    Content,
+    /// Behind `CRLF--boundary`: `--`, or blanks and CRLF, decide what it was.
+    DelimiterTail(Tail),
+    Header,
+    Epilogue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Start,
+    Dash,
+    Blank,
+    Cr,
+}
+
+/// The parser's state between two slices.
+#[derive(Debug)]
+pub struct Parser {
+    stage: Stage,
+    /// `CRLF--boundary`, with its searcher.
+    finder: Finder<'static>,
+    /// How many bytes of the delimiter the input so far ends with.
+    matched: usize,
+    /// The delimiter was found right behind content that was just reported.
+    part_end_due: bool,
+    header: Vec<u8>,
+    parts: usize,
+    /// Bytes of preamble, of epilogue, or of blanks behind a delimiter.
+    padding: usize,
+}
+
+impl Parser {
+    /// A parser for the boundary that the `Content-Type` names.
+    ///
+    /// # Errors
+    /// [`Malformed::Boundary`] when it is empty, too long, or has a byte that RFC 2046 does not allow.
+    pub fn new(boundary: &str) -> Result<Self, Malformed> {
+        let bytes = boundary.as_bytes();
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(b);
+        if bytes.is_empty()
+            || bytes.len() > MAX_BOUNDARY_BYTES
+            || !bytes.iter().all(allowed)
+            || bytes.last() == Some(&b' ')
+        {
+            return Err(Malformed::Boundary);
+        }
+        let delimiter = [b"\r\n--", bytes].concat();
+        Ok(Self {
+            stage: Stage::Preamble,
+            finder: Finder::new(&delimiter).into_owned(),
+            // The first delimiter may open the body: its CRLF counts as already seen.
+            matched: 2,
+            part_end_due: false,
+            header: Vec::new(),
+            parts: 0,
+            padding: 0,
+        })
+    }
+
+    /// The bytes that part two parts: `CRLF--boundary`.
+    #[must_use]
+    pub fn delimiter(&self) -> &[u8] {
+        self.finder.needle()
+    }
+
+    /// Reads on in `slice` from `cursor`, which it advances, up to the next event.
+    ///
+    /// `None` means that the slice is used up: call again with the next one and a cursor of 0.
+    ///
+    /// # Errors
+    /// What is wrong with the body; the parser is of no use afterwards.
+    pub fn next(&mut self, slice: &[u8], cursor: &mut usize) -> Result<Option<Event>, Malformed> {
+        if self.part_end_due {
+            self.part_end_due = false;
+            return Ok(Some(Event::PartEnd));
+        }
+        loop {
+            let Some(rest) = slice.get(*cursor..).filter(|rest| !rest.is_empty()) else {
+                return Ok(None);
+            };
+            match self.stage {
+                Stage::Preamble => self.preamble(rest, cursor)?,
+                Stage::Content => {
+                    if let Some(event) = self.content(rest, cursor) {
+                        return Ok(Some(event));
+                    }
+                }
+                Stage::DelimiterTail(tail) => {
+                    let byte = rest.first().copied().unwrap_or_default();
+                    *cursor += 1;
+                    if self.delimiter_tail(tail, byte)? {
+                        return Ok(Some(Event::Closed));
+                    }
+                }
+                Stage::Header => {
+                    if let Some(head) = self.header(rest, cursor)? {
+                        return Ok(Some(Event::Part(head)));
+                    }
+                }
+                Stage::Epilogue => {
+                    *cursor = slice.len();
+                    self.pad(rest.len(), Malformed::Epilogue)?;
+                }
+            }
+        }
+    }
+
+    /// To be asked when the input has ended.
+    ///
+    /// # Errors
+    /// [`Malformed::Truncated`] unless the closing delimiter was read.
+    pub fn is_complete(&self) -> Result<(), Malformed> {
+        if self.stage == Stage::Epilogue {
+            Ok(())
+        } else {
+            Err(Malformed::Truncated)
+        }
+    }
+
+    fn preamble(&mut self, rest: &[u8], cursor: &mut usize) -> Result<(), Malformed> {
+        match self.scan(rest) {
+            Scan::Found { before, after } => {
+                self.pad(before, Malformed::Preamble)?;
+                self.padding = 0;
+                *cursor += after;
+                self.stage = Stage::DelimiterTail(Tail::Start);
+            }
+            Scan::Released { held } => self.pad(held, Malformed::Preamble)?,
+            Scan::Unfinished { before } => {
+                self.pad(before, Malformed::Preamble)?;
+                *cursor += rest.len();
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, rest: &[u8], cursor: &mut usize) -> Option<Event> {
+        let start = *cursor;
+        match self.scan(rest) {
+            Scan::Found { before, after } => {
+                *cursor += after;
+                self.stage = Stage::DelimiterTail(Tail::Start);
+                if before == 0 {
+                    return Some(Event::PartEnd);
+                }
+                self.part_end_due = true;
+                Some(Event::Content(start..start + before))
+            }
+            Scan::Released { held } => Some(Event::Held(held)),
+            Scan::Unfinished { before } => {
+                *cursor += rest.len();
+                (before > 0).then(|| Event::Content(start..start + before))
+            }
+        }
+    }
+
+    /// Looks for the delimiter in `rest`, of which `matched` bytes were seen before it.
+    fn scan(&mut self, rest: &[u8]) -> Scan {
+        let delimiter = self.finder.needle();
+        if self.matched > 0 {
+            let wanted = delimiter.get(self.matched..).unwrap_or_default();
+            let same = wanted.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if same == wanted.len() {
+                self.matched = 0;
+                return Scan::Found {
+                    before: 0,
+                    after: same,
+                };
+            }
+            if same == rest.len() {
+                self.matched += same;
+                return Scan::Unfinished { before: 0 };
+            }
+            return Scan::Released {
+                held: std::mem::take(&mut self.matched),
+            };
+        }
+        if let Some(at) = self.finder.find(rest) {
+            return Scan::Found {
+                before: at,
+                after: at + delimiter.len(),
+            };
+        }
+        let tail = rest.len().saturating_sub(delimiter.len() - 1);
+        let before = memchr::memrchr(b'\r', rest.get(tail..).unwrap_or_default())
+            .map(|at| tail + at)
+            .filter(|&at| rest.get(at..).is_some_and(|end| delimiter.starts_with(end)))
+            .unwrap_or(rest.len());
+        self.matched = rest.len() - before;
+        Scan::Unfinished { before }
+    }
+
+    /// Takes one byte behind a delimiter; `true` when it was the closing one.
+    fn delimiter_tail(&mut self, tail: Tail, byte: u8) -> Result<bool, Malformed> {
+        let next = match (tail, byte) {
+            (Tail::Dash, b'-') => {
+                self.stage = Stage::Epilogue;
+                self.padding = 0;
+                return Ok(true);
+            }
+            (Tail::Cr, b'\n') => {
+                if self.parts == MAX_PARTS {
+                    return Err(Malformed::TooManyParts);
+                }
+                self.parts += 1;
+                self.header.clear();
+                self.padding = 0;
+                self.stage = Stage::Header;
+                return Ok(false);
+            }
+            (Tail::Start, b'-') => Tail::Dash,
+            (Tail::Start | Tail::Blank, b'\r') => Tail::Cr,
+            (Tail::Start | Tail::Blank, b' ' | b'\t') => {
+                self.pad(1, Malformed::Delimiter)?;
+                Tail::Blank
+            }
+            _ => return Err(Malformed::Delimiter),
+        };
+        self.stage = Stage::DelimiterTail(next);
+        Ok(false)
+    }
+
+    /// Gathers the header block, which ends at an empty line.
+    fn header(&mut self, rest: &[u8], cursor: &mut usize) -> Result<Option<PartHead>, Malformed> {
+        let known = self.header.len();
+        let room = (MAX_PART_HEADER_BYTES + END_OF_HEADERS.len()).saturating_sub(known);
+        let taken = rest.get(..room.min(rest.len())).unwrap_or_default();
+        self.header.extend_from_slice(taken);
+        let end = if self.header.starts_with(b"\r\n") {
+            Some((0, 2))
+        } else {
+            let from = known.saturating_sub(END_OF_HEADERS.len() - 1);
+            memchr::memmem::find(self.header.get(from..).unwrap_or_default(), END_OF_HEADERS)
+                .map(|at| (from + at, from + at + END_OF_HEADERS.len()))
+        };
+        let Some((block, after)) = end else {
+            *cursor += taken.len();
+            if self.header.len() >= MAX_PART_HEADER_BYTES + END_OF_HEADERS.len() {
+                return Err(Malformed::HeaderTooLong);
+            }
+            return Ok(None);
+        };
+        *cursor += after.saturating_sub(known);
+        self.stage = Stage::Content;
+        // An empty part has no content in front of its delimiter: the CRLF that ended the header
+        // block is not part of it (RFC 2046 section 5.1.1).
+        self.matched = 0;
+        parse_part_head(self.header.get(..block).unwrap_or_default()).map(Some)
+    }
+
+    fn pad(&mut self, bytes: usize, too_long: Malformed) -> Result<(), Malformed> {
+        self.padding += bytes;
+        if self.padding > MAX_PADDING_BYTES {
+            Err(too_long)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+const END_OF_HEADERS: &[u8] = b"\r\n\r\n";
+
+enum Scan {
+    /// The delimiter begins behind `before` bytes and ends at `after`.
+    Found { before: usize, after: usize },
+    /// What was held of an earlier slice is content after all.
+    Released { held: usize },
+    /// No delimiter yet; the first `before` bytes are surely none of it.
+    Unfinished { before: usize },
+}

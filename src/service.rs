@@ -1,0 +1,72 @@
+//! A request from its head to its reply.
+
+use serde_json::json;
+
+use crate::error::Error;
+use crate::host::{Body as _, Host, within};
+use crate::http::{Reply, RequestHead};
+use crate::isolate::Isolate;
+use crate::route::{Route, route};
+use crate::text::hex;
+use crate::upload::{self, Report};
+
+/// How much of a body is read on, in bytes, after its request has failed.
+///
+/// A server that answers and closes while the client is still sending makes the client's system
+/// throw the answer away, and the page then shows a network error where the reason should stand. A
+/// body that is larger by its own word is not waited for.
+const MAX_DRAIN_BYTES: u64 = 64 * 1024 * 1024;
+/// For how long, in milliseconds.
+const MAX_DRAIN_MS: u32 = 30_000;
+
+/// Answers a request. Every reply carries CORS headers and a request id, errors included.
+pub async fn serve<H: Host>(
+    isolate: &Isolate,
+    variable: impl Fn(&'static str) -> Option<String>,
+    host: &H,
+    head: &RequestHead,
+    body: &mut H::Body,
+) -> Reply {
+    let mut id = [0; 12];
+    host.fill_random(&mut id);
+    let request_id = hex(&id);
+    let shared = isolate.shared(variable);
+    let origins = shared
+        .as_ref()
+        .ok()
+        .map(|shared| &shared.config.allowed_origins);
+    let mut reply = match route(head) {
+        Ok(Route::Preflight) => Reply::preflight(head),
+        Ok(Route::Health) => Reply::json(
+            200,
+            &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }),
+        ),
+        Ok(wanted @ (Route::Form { .. } | Route::Raw(_))) => {
+            let mut report = Report::default();
+            let result = match &shared {
+                Ok(shared) => upload::upload(host, shared, head, wanted, body, &mut report).await,
+                Err(error) => Err(Error::Config(error.clone())),
+            };
+            host.log(&report.log_line(&request_id, &result));
+            let mut reply = match &result {
+                Ok(receipt) => Reply::json(200, &receipt.to_json(&request_id)),
+                Err(error) => Reply::error(error, &request_id),
+            };
+            if let Some(timing) = report.server_timing() {
+                reply.headers.push(("server-timing", timing));
+            }
+            reply
+        }
+        Err(error) => Reply::error(&error, &request_id),
+    };
+    if reply.status >= 400
+        && head
+            .content_length
+            .is_none_or(|length| length <= MAX_DRAIN_BYTES)
+    {
+        // Whether it came to the end or not, the reply goes out.
+        let _ = within(host, MAX_DRAIN_MS, body.drain(MAX_DRAIN_BYTES)).await;
+    }
+    reply.headers.push(("x-request-id", request_id));
+    reply.with_cors(origins, head.origin.as_deref())
+}

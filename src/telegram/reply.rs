@@ -1,0 +1,116 @@
+//! Reading what `sendDocument` answered.
+
+use serde::Deserialize;
+
+use super::fault::TelegramFault;
+use crate::host::Answer;
+
+/// A file that Telegram has stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The message that holds it; never 0.
+    pub message_id: i64,
+    /// With which this bot can send or fetch it again.
+    pub file_id: String,
+    /// The same for every bot, and of no use for fetching.
+    pub file_unique_id: Option<String>,
+    /// What Telegram took it for: `document`, `video`, …
+    pub kind: &'static str,
+    /// Telegram's idea of its type.
+    pub mime_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    ok: bool,
+    result: Option<Message>,
+    error_code: Option<u16>,
+    description: Option<String>,
+    parameters: Option<Parameters>,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    retry_after: Option<u32>,
+    migrate_to_chat_id: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    message_id: i64,
+    document: Option<File>,
+    video: Option<File>,
+    audio: Option<File>,
+    animation: Option<File>,
+    voice: Option<File>,
+    sticker: Option<File>,
+    video_note: Option<File>,
+    #[serde(default)]
+    photo: Vec<File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    file_id: String,
+    file_unique_id: Option<String>,
+    mime_type: Option<String>,
+    #[serde(default)]
+    file_size: u64,
+    #[serde(default)]
+    width: u64,
+    #[serde(default)]
+    height: u64,
+}
+
+/// Reads the answer to a `sendDocument` whose body was sent whole.
+///
+/// # Errors
+/// What the answer means, when it is not a stored file with ids to find it by.
+pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(&answer.body) else {
+        return Err(TelegramFault::from_foreign_answer(answer));
+    };
+    if !envelope.ok {
+        let parameters = envelope.parameters;
+        return Err(TelegramFault::from_error(
+            envelope.error_code.unwrap_or(answer.status),
+            envelope.description,
+            parameters
+                .as_ref()
+                .and_then(|p| p.retry_after)
+                .or_else(|| answer.retry_after()),
+            parameters.as_ref().and_then(|p| p.migrate_to_chat_id),
+        ));
+    }
+    envelope.result.and_then(stored).ok_or(TelegramFault::NoIds)
+}
+
+/// An animation comes with a `document` beside it, so it is looked for first.
+fn stored(message: Message) -> Option<Stored> {
+    let largest_photo = message
+        .photo
+        .into_iter()
+        .max_by_key(|photo| (photo.width.saturating_mul(photo.height), photo.file_size));
+    let (kind, file) = [
+        ("animation", message.animation),
+        ("video", message.video),
+        ("audio", message.audio),
+        ("voice", message.voice),
+        ("video_note", message.video_note),
+        ("sticker", message.sticker),
+        ("document", message.document),
+        ("photo", largest_photo),
+    ]
+    .into_iter()
+    .find_map(|(kind, file)| file.map(|file| (kind, file)))?;
+    // A message id of 0 stands for one that was scheduled: it names nothing yet.
+    (message.message_id != 0 && !file.file_id.is_empty()).then_some(Stored {
+        message_id: message.message_id,
+        file_id: file.file_id,
+        file_unique_id: file.file_unique_id,
+        kind,
+        mime_type: file.mime_type,
+    })
+}

@@ -1,0 +1,382 @@
+//! A host for tests: virtual time, scripted answers, and bodies that can be looked at.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::host::{
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Open, PipeBroken, Sink, SinkClosed,
+    UnixMillis, Want,
+};
+
+type Deferred = Pin<Box<dyn Future<Output = ()>>>;
+/// What is left to be answered to URLs that have this part.
+type Answers = (&'static str, VecDeque<Result<Answer, CallFault>>);
+
+/// When a streamed request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// As soon as the body is closed.
+    AtClose,
+    /// As soon as so many bytes of the body came, though more are to come.
+    AfterBytes(usize),
+    Never,
+}
+
+/// How Telegram behaves towards one streamed request.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    pub(crate) answer: Result<Answer, CallFault>,
+    pub(crate) moment: Moment,
+    /// From this byte on nothing is taken any more: writes hang.
+    pub(crate) stalls_at: usize,
+    /// From this byte on the connection is closed: writes fail.
+    pub(crate) closes_at: usize,
+}
+
+impl Script {
+    pub(crate) fn answering(answer: Answer) -> Self {
+        Self {
+            answer: Ok(answer),
+            moment: Moment::AtClose,
+            stalls_at: usize::MAX,
+            closes_at: usize::MAX,
+        }
+    }
+}
+
+/// A streamed request as Telegram saw it.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    pub(crate) url: String,
+    pub(crate) length: Option<u64>,
+    pub(crate) bytes: RefCell<Vec<u8>>,
+    pub(crate) closed: Cell<bool>,
+    pub(crate) aborted: Cell<bool>,
+}
+
+/// A call as the other side saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) at: UnixMillis,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(crate) struct World {
+    now: Cell<UnixMillis>,
+    /// When the clock has to stop next.
+    alarm: Cell<Option<UnixMillis>>,
+    /// Somebody gave the others a turn: time does not pass.
+    moved: Cell<bool>,
+    random: Cell<u8>,
+    deferred: RefCell<Vec<Deferred>>,
+    /// Answers to calls, by a part of their URL; the last one stays.
+    answers: RefCell<Vec<Answers>>,
+    scripts: RefCell<VecDeque<Script>>,
+    pub(crate) calls: RefCell<Vec<Seen>>,
+    pub(crate) uploads: RefCell<Vec<Rc<Upload>>>,
+    pub(crate) lines: RefCell<Vec<String>>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct TestHost(pub(crate) Rc<World>);
+
+pub(crate) fn answer(status: u16, body: &str) -> Answer {
+    Answer {
+        status,
+        retry_after: None,
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+impl TestHost {
+    /// Answers calls whose URL has `part` in it, one after another; the last answer stays.
+    pub(crate) fn answers(
+        &self,
+        part: &'static str,
+        answers: impl IntoIterator<Item = Result<Answer, CallFault>>,
+    ) {
+        let mut all = self.0.answers.borrow_mut();
+        all.retain(|(known, _)| *known != part);
+        all.push((part, answers.into_iter().collect()));
+    }
+
+    pub(crate) fn script(&self, script: Script) {
+        self.0.scripts.borrow_mut().push_back(script);
+    }
+
+    pub(crate) fn calls_to(&self, part: &str) -> Vec<Seen> {
+        self.0
+            .calls
+            .borrow()
+            .iter()
+            .filter(|call| call.url.contains(part))
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn advance(&self, ms: UnixMillis) {
+        self.0.now.set(self.0.now.get() + ms);
+    }
+
+    /// Runs a future to its end. When nothing moves, the clock jumps to the next timer.
+    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            self.0.alarm.set(None);
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return output;
+            }
+            if self.0.moved.take() {
+                continue;
+            }
+            let alarm = self
+                .0
+                .alarm
+                .get()
+                .expect("nothing moves and no timer runs: it hangs");
+            self.0.now.set(alarm);
+        }
+    }
+
+    /// Runs what was deferred to its end.
+    pub(crate) fn run_deferred(&self) {
+        loop {
+            let Some(task) = self.0.deferred.borrow_mut().pop() else {
+                return;
+            };
+            self.run(task);
+        }
+    }
+}
+
+impl Host for TestHost {
+    type Chunk = TestChunk;
+    type Body = TestBody;
+    type Sink = TestSink;
+    type Answer = Pin<Box<dyn Future<Output = Result<Answer, CallFault>>>>;
+
+    fn now(&self) -> UnixMillis {
+        self.0.now.get()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.0.random.set(self.0.random.get().wrapping_add(1));
+        bytes.fill(self.0.random.get());
+    }
+
+    async fn sleep(&self, ms: u32) {
+        let end = self.now() + u64::from(ms);
+        poll_fn(|_| {
+            if self.now() >= end {
+                return Poll::Ready(());
+            }
+            let alarm = self.0.alarm.get().map_or(end, |alarm| alarm.min(end));
+            self.0.alarm.set(Some(alarm));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn defer(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.deferred.borrow_mut().push(Box::pin(task));
+    }
+
+    fn log(&self, line: &str) {
+        self.0.lines.borrow_mut().push(line.to_owned());
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, CallFault> {
+        let at = self.now();
+        self.0.calls.borrow_mut().push(Seen {
+            at,
+            url: call.url.clone(),
+            headers: call.headers,
+            body: call.body,
+        });
+        let mut all = self.0.answers.borrow_mut();
+        let (_, answers) = all
+            .iter_mut()
+            .find(|(part, _)| call.url.contains(part))
+            .expect("an answer for the URL");
+        if answers.len() > 1 {
+            answers.pop_front().expect("not empty")
+        } else {
+            answers[0].clone()
+        }
+    }
+
+    fn open(&self, open: Open) -> (TestSink, Self::Answer) {
+        let script = self
+            .0
+            .scripts
+            .borrow_mut()
+            .pop_front()
+            .expect("a script for the upload");
+        let upload = Rc::new(Upload {
+            url: open.url,
+            length: open.length,
+            ..Upload::default()
+        });
+        self.0.uploads.borrow_mut().push(Rc::clone(&upload));
+        let sink = TestSink {
+            world: Rc::clone(&self.0),
+            upload: Rc::clone(&upload),
+            script: script.clone(),
+        };
+        let answer = poll_fn(move |_| {
+            let due = match script.moment {
+                Moment::AtClose => upload.closed.get(),
+                Moment::AfterBytes(bytes) => upload.bytes.borrow().len() >= bytes,
+                Moment::Never => false,
+            };
+            if due {
+                Poll::Ready(script.answer.clone())
+            } else {
+                Poll::Pending
+            }
+        });
+        (sink, Box::pin(answer))
+    }
+}
+
+/// A chunk of a test's body.
+#[derive(Debug)]
+pub(crate) struct TestChunk(Vec<u8>);
+
+impl Chunk for TestChunk {
+    fn copy_into(&self, bytes: &mut Vec<u8>) {
+        bytes.clone_from(&self.0);
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// How a test's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Good,
+    Gone,
+    Stalled,
+}
+
+/// A body in pieces.
+pub(crate) struct TestBody {
+    pieces: VecDeque<Vec<u8>>,
+    end: End,
+}
+
+impl TestBody {
+    pub(crate) fn new(bytes: &[u8], piece: usize, end: End) -> Self {
+        Self {
+            pieces: bytes.chunks(piece).map(<[u8]>::to_vec).collect(),
+            end,
+        }
+    }
+}
+
+impl Body for TestBody {
+    type Chunk = TestChunk;
+
+    async fn read(&mut self, _: Want) -> Result<Option<TestChunk>, ClientGone> {
+        match (self.pieces.pop_front(), self.end) {
+            (Some(piece), _) => Ok(Some(TestChunk(piece))),
+            (None, End::Good) => Ok(None),
+            (None, End::Gone) => Err(ClientGone),
+            (None, End::Stalled) => std::future::pending().await,
+        }
+    }
+
+    fn recycle(&mut self, _: TestChunk) {}
+
+    async fn read_whole(&mut self) -> Result<Vec<u8>, ClientGone> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.read(Want::Full).await? {
+            whole.extend(chunk.0);
+        }
+        Ok(whole)
+    }
+
+    async fn drain(&mut self, _: u64) {
+        while let Ok(Some(_)) = self.read(Want::Some).await {}
+    }
+}
+
+pub(crate) struct TestSink {
+    world: Rc<World>,
+    upload: Rc<Upload>,
+    script: Script,
+}
+
+impl TestSink {
+    /// Lets the others have a turn, as every write to a stream does.
+    async fn yield_turn(&self) {
+        let mut yielded = false;
+        poll_fn(|_| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            self.world.moved.set(true);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn take(&self, bytes: &[u8]) -> Result<(), SinkClosed> {
+        let end = self.upload.bytes.borrow().len() + bytes.len();
+        if end > self.script.stalls_at {
+            std::future::pending::<()>().await;
+        }
+        if end > self.script.closes_at {
+            return Err(SinkClosed);
+        }
+        self.upload.bytes.borrow_mut().extend_from_slice(bytes);
+        self.yield_turn().await;
+        Ok(())
+    }
+}
+
+impl Sink for TestSink {
+    type Chunk = TestChunk;
+    type Body = TestBody;
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), SinkClosed> {
+        self.take(bytes).await
+    }
+
+    async fn write_range(
+        &mut self,
+        chunk: &TestChunk,
+        range: Range<usize>,
+    ) -> Result<(), SinkClosed> {
+        self.take(&chunk.0[range]).await
+    }
+
+    async fn pipe(&mut self, body: &mut TestBody) -> Result<(), PipeBroken> {
+        while let Some(chunk) = body.read(Want::Some).await.map_err(|_| PipeBroken)? {
+            self.take(&chunk.0).await.map_err(|_| PipeBroken)?;
+        }
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), SinkClosed> {
+        self.upload.closed.set(true);
+        Ok(())
+    }
+}
+
+impl Drop for TestSink {
+    fn drop(&mut self) {
+        self.upload.aborted.set(!self.upload.closed.get());
+    }
+}

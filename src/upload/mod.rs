@@ -1,0 +1,663 @@
+//! The story of an upload, from the request to the receipt.
+//!
+//! ```text
+//! raw       the body is the file         opening ── native pipe ────────────── closing
+//! streamed  token known before the file  opening ── read, scan, write on ───── closing
+//! buffered  file before its token        hold ── token ── opening ── file ──── closing
+//! small     a small form                 read at once, then as one that was held
+//! ```
+//!
+//! Each lane asks for credentials as soon as it knows the token, writes the closing boundary only
+//! when nothing is wrong with the request, and ends in the same place: Telegram's answer.
+
+mod incoming;
+mod report;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::credentials::{self, AuthToken, Credentials, Source};
+use crate::error::Error;
+use crate::host::{
+    Answer, Body as _, Chunk as _, ClientGone, Host, Open, Sink as _, UnixMillis, Want, within,
+};
+use crate::http::RequestHead;
+use crate::isolate::Shared;
+use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
+use crate::multipart::form::{Fields, FilePart, FormReader, Step};
+use crate::notify::{self, Event};
+use crate::route::{RawFile, Route};
+use crate::telegram::{self, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored};
+use crate::text::hex;
+
+use incoming::{Incoming, Piece};
+pub use report::{Lane, Receipt, Report};
+use transmit::{Broken, Transmission, Undone, transmit};
+
+/// Forms up to this `Content-Length`, in bytes, take the small lane.
+const SMALL_FORM_BYTES: u64 = 256 * 1024;
+/// What a form may have beside its file, in bytes: fields, headers, preamble and epilogue. A form
+/// whose `Content-Length` is over the file limit by more than this is refused unread.
+const MAX_FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
+/// How long a client is waited for that may be gone, in milliseconds.
+const CLIENT_SIGN_MS: u32 = 100;
+/// The name of a file that has none.
+const DEFAULT_FILE_NAME: &str = "file";
+const EVENT_ID_BYTES: usize = 16;
+
+/// Puts the request's file into the user's channel, and tells the backend.
+///
+/// # Errors
+/// Why not. Unless the error says otherwise, nothing was stored.
+pub async fn upload<H: Host>(
+    host: &H,
+    shared: &Shared,
+    head: &RequestHead,
+    route: Route,
+    body: &mut H::Body,
+    report: &mut Report,
+) -> Result<Receipt, Error> {
+    let header_token = header_token(head)?;
+    let mut upload = Upload {
+        host,
+        shared,
+        report,
+        header_token,
+        header_user_id: head.user_id.as_deref(),
+    };
+    let sent = match route {
+        Route::Raw(file) => upload.raw(head, file, body).await?,
+        Route::Form { boundary } => {
+            let most = upload
+                .config()
+                .max_upload_bytes
+                .saturating_add(MAX_FORM_OVERHEAD_BYTES);
+            match head.content_length {
+                Some(length) if length > most => return Err(upload.too_large()),
+                Some(length) if length <= SMALL_FORM_BYTES => upload.small(&boundary, body).await?,
+                length => upload.form(&boundary, length, body).await?,
+            }
+        }
+        Route::Preflight | Route::Health => return Err(Error::NotFound),
+    };
+    Ok(upload.conclude(sent).await)
+}
+
+/// The token in `Authorization: Bearer …`, if any. Other schemes are none of ours.
+fn header_token(head: &RequestHead) -> Result<Option<AuthToken>, Error> {
+    let Some((scheme, token)) = head
+        .authorization
+        .as_deref()
+        .and_then(|value| value.trim().split_once(' '))
+    else {
+        return Ok(None);
+    };
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(None);
+    }
+    AuthToken::parse(token)
+        .map(Some)
+        .ok_or(Error::TokenMalformed)
+}
+
+/// One upload under way.
+struct Upload<'a, H: Host> {
+    host: &'a H,
+    shared: &'a Shared,
+    report: &'a mut Report,
+    header_token: Option<AuthToken>,
+    header_user_id: Option<&'a str>,
+}
+
+/// What the file is called and what it is.
+#[derive(Debug, Clone)]
+struct FileInfo {
+    name: String,
+    content_type: String,
+}
+
+/// A file that Telegram has.
+struct Sent {
+    stored: Stored,
+    credentials: Rc<Credentials>,
+    file: FileInfo,
+    size: u64,
+}
+
+/// A piece of a file that is here as a whole.
+enum HeldPiece<'a, C> {
+    Range(Rc<C>, Range<usize>),
+    Bytes(Cow<'a, [u8]>),
+}
+
+impl<H: Host> Upload<'_, H> {
+    /// The body is the file: it goes on without being looked at.
+    async fn raw(
+        &mut self,
+        head: &RequestHead,
+        raw: RawFile,
+        body: &mut H::Body,
+    ) -> Result<Sent, Error> {
+        self.report.lane = Some(Lane::Raw);
+        let fields = Fields {
+            user_id: raw.user_id,
+            caption: raw.caption,
+            ..Fields::default()
+        };
+        let token = self.token(&fields)?.ok_or(Error::TokenRequired)?;
+        match head.content_length {
+            Some(0) => return Err(Error::EmptyFile),
+            Some(length) if length > self.config().max_upload_bytes => return Err(self.too_large()),
+            _ => {}
+        }
+        let part = FilePart {
+            name: Some(raw.name).filter(|name| !name.is_empty()),
+            content_type: head.content_type.clone(),
+        };
+        let file = file_info(&part, &fields);
+        let caption = caption(&fields, &file)?;
+        let (credentials, source) = self.credentials(&token, &fields).await?;
+        let envelope = self.envelope();
+        let opening = envelope.opening(
+            credentials.chat_id.as_str(),
+            Some(&caption),
+            &file.name,
+            &file.content_type,
+        );
+        let closing = envelope.closing(None);
+        let length = head
+            .content_length
+            .map(|length| length + (opening.len() + closing.len()) as u64);
+        let (mut sink, answer) = self.open(&credentials, &envelope, length);
+        let transmission = Transmission::new();
+        let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
+        let pump = async {
+            sink.write(opening.as_bytes()).await?;
+            let size = if let Some(length) = head.content_length {
+                transmission.pipes();
+                if sink.pipe(body).await.is_err() {
+                    return Err(which_side_broke(self.host, body).await);
+                }
+                length
+            } else {
+                // Without a length the limit can only be kept by counting.
+                let mut size = 0;
+                transmission.reads();
+                while let Some(chunk) = body.read(Want::Some).await? {
+                    let bytes = chunk.len();
+                    size += bytes as u64;
+                    if size > limit {
+                        return Err(too_large.into());
+                    }
+                    transmission.writes();
+                    sink.write_range(&chunk, 0..bytes).await?;
+                    body.recycle(chunk);
+                    transmission.reads();
+                }
+                if size == 0 {
+                    return Err(Error::EmptyFile.into());
+                }
+                size
+            };
+            transmission.commits();
+            sink.write(closing.as_bytes()).await?;
+            sink.close().await?;
+            Ok(size)
+        };
+        let began = self.host.now();
+        let result = transmit(
+            self.host,
+            self.config().telegram_timeout_ms,
+            &transmission,
+            pump,
+            answer,
+        )
+        .await;
+        let (size, stored) = self.answered(began, result, &token, &credentials, source)?;
+        Ok(Sent {
+            stored,
+            credentials,
+            file,
+            size,
+        })
+    }
+
+    /// A form of which the token decides, when the file begins, whether it can be streamed.
+    async fn form(
+        &mut self,
+        boundary: &str,
+        length: Option<u64>,
+        body: &mut H::Body,
+    ) -> Result<Sent, Error> {
+        let mut incoming = Incoming::new(body, boundary)?;
+        let part = incoming.find_file().await?;
+        match self.token(incoming.fields())? {
+            Some(token) => self.streamed(token, part, incoming).await,
+            None => self.buffered(length, part, incoming).await,
+        }
+    }
+
+    /// The token is known: each piece of the file is written on as it comes.
+    async fn streamed(
+        &mut self,
+        token: AuthToken,
+        part: FilePart,
+        mut incoming: Incoming<'_, H::Body>,
+    ) -> Result<Sent, Error> {
+        self.report.lane = Some(Lane::Streamed);
+        let early = incoming.fields().clone();
+        let (credentials, source) = self.credentials(&token, &early).await?;
+        let file = file_info(&part, &early);
+        // What the form may still say goes last. The name in the part's header can't: if `fileName`
+        // comes behind the file, Telegram knows the file by its own name, and caption, reply and
+        // notification have the better one.
+        let early_caption = early
+            .caption
+            .as_ref()
+            .map(|_| caption(&early, &file))
+            .transpose()?;
+        let envelope = self.envelope();
+        let opening = envelope.opening(
+            credentials.chat_id.as_str(),
+            early_caption.as_deref(),
+            &file.name,
+            &file.content_type,
+        );
+        let (mut sink, answer) = self.open(&credentials, &envelope, None);
+        let transmission = Transmission::new();
+        let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
+        let this = &*self;
+        let pump = async {
+            sink.write(opening.as_bytes()).await?;
+            let mut size = 0;
+            while let Some(piece) = incoming.next_piece(Some(&transmission)).await? {
+                size += piece.len() as u64;
+                if size > limit {
+                    return Err(too_large.into());
+                }
+                transmission.writes();
+                match piece {
+                    Piece::Range(chunk, range) => sink.write_range(&chunk, range).await?,
+                    Piece::Held(held) => sink.write(incoming.held(held)).await?,
+                }
+            }
+            let fields = incoming.fields();
+            if size == 0 {
+                return Err(Error::EmptyFile.into());
+            }
+            this.token(fields)?;
+            this.check_user(&credentials, fields)?;
+            let file = file_info(&part, fields);
+            let late_caption = if early_caption.is_some() {
+                None
+            } else {
+                Some(caption(fields, &file)?)
+            };
+            transmission.commits();
+            sink.write(envelope.closing(late_caption.as_deref()).as_bytes())
+                .await?;
+            sink.close().await?;
+            Ok((size, file))
+        };
+        let began = self.host.now();
+        let result = transmit(
+            self.host,
+            self.config().telegram_timeout_ms,
+            &transmission,
+            pump,
+            answer,
+        )
+        .await;
+        let ((size, file), stored) = self.answered(began, result, &token, &credentials, source)?;
+        Ok(Sent {
+            stored,
+            credentials,
+            file,
+            size,
+        })
+    }
+
+    /// The token comes after the file: its pieces are held, within the isolate's budget.
+    async fn buffered(
+        &mut self,
+        length: Option<u64>,
+        part: FilePart,
+        mut incoming: Incoming<'_, H::Body>,
+    ) -> Result<Sent, Error> {
+        self.report.lane = Some(Lane::Buffered);
+        let limit = self.config().max_upload_bytes;
+        let budget = &self.shared.budget;
+        let mut lease = budget.lease();
+        let mut cover = |bytes: u64| {
+            if lease.cover(bytes) {
+                Ok(())
+            } else if bytes > budget.limit() {
+                Err(Error::TooLargeToBuffer {
+                    limit: budget.limit(),
+                })
+            } else {
+                Err(Error::Busy)
+            }
+        };
+        cover(length.unwrap_or_default())?;
+        incoming.keep_pieces();
+        let mut pieces = Vec::new();
+        let mut size = 0;
+        while let Some(piece) = incoming.next_piece(None).await? {
+            size += piece.len() as u64;
+            if size > limit {
+                return Err(self.too_large());
+            }
+            cover(size)?;
+            pieces.push(match piece {
+                Piece::Range(chunk, range) => HeldPiece::Range(chunk, range),
+                Piece::Held(held) => HeldPiece::Bytes(incoming.held(held).to_vec().into()),
+            });
+        }
+        let fields = incoming.fields().clone();
+        self.send_held(&part, &fields, &pieces, size).await
+    }
+
+    /// The form is small: it is read at once, and then sent like one that was held.
+    async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Error> {
+        self.report.lane = Some(Lane::Small);
+        let bytes = body.read_whole().await.map_err(|_| Error::ClientGone)?;
+        let mut reader = FormReader::new(boundary)?;
+        let (mut part, mut content, mut cursor) = (None, 0..0, 0);
+        while let Some(step) = reader.next(&bytes, &mut cursor)? {
+            match step {
+                Step::FileBegin(found) => part = Some(found),
+                Step::File(range) => content = range,
+                // Nothing can be held from before the only slice.
+                Step::FileHeld(_) | Step::FileEnd => {}
+            }
+        }
+        reader.is_complete()?;
+        let part = part.ok_or(Error::NoFile)?;
+        let size = content.len() as u64;
+        if size > self.config().max_upload_bytes {
+            return Err(self.too_large());
+        }
+        let content = bytes.get(content).unwrap_or_default();
+        self.send_held(
+            &part,
+            reader.fields(),
+            &[HeldPiece::Bytes(content.into())],
+            size,
+        )
+        .await
+    }
+
+    /// The whole form is here. When Telegram refuses credentials that came from the cache, it is sent
+    /// once more with fresh ones.
+    async fn send_held(
+        &mut self,
+        part: &FilePart,
+        fields: &Fields,
+        pieces: &[HeldPiece<'_, H::Chunk>],
+        size: u64,
+    ) -> Result<Sent, Error> {
+        let token = self.token(fields)?.ok_or(Error::TokenRequired)?;
+        if size == 0 {
+            return Err(Error::EmptyFile);
+        }
+        let file = file_info(part, fields);
+        let caption = caption(fields, &file)?;
+        loop {
+            let (credentials, source) = self.credentials(&token, fields).await?;
+            let envelope = self.envelope();
+            let opening = envelope.opening(
+                credentials.chat_id.as_str(),
+                Some(&caption),
+                &file.name,
+                &file.content_type,
+            );
+            let closing = envelope.closing(None);
+            let (mut sink, answer) = self.open(
+                &credentials,
+                &envelope,
+                Some(size + (opening.len() + closing.len()) as u64),
+            );
+            let transmission = Transmission::new();
+            let pump = async {
+                sink.write(opening.as_bytes()).await?;
+                for piece in pieces {
+                    transmission.writes();
+                    match piece {
+                        HeldPiece::Range(chunk, range) => {
+                            sink.write_range(chunk, range.clone()).await?;
+                        }
+                        HeldPiece::Bytes(bytes) => sink.write(bytes).await?,
+                    }
+                }
+                transmission.commits();
+                sink.write(closing.as_bytes()).await?;
+                sink.close().await?;
+                Ok(())
+            };
+            let began = self.host.now();
+            let result = transmit(
+                self.host,
+                self.config().telegram_timeout_ms,
+                &transmission,
+                pump,
+                answer,
+            )
+            .await;
+            match self.answered(began, result, &token, &credentials, source) {
+                Err(error) if may_heal(&error) => {}
+                answered => {
+                    return answered.map(|((), stored)| Sent {
+                        stored,
+                        credentials,
+                        file,
+                        size,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells the backend, and writes the receipt.
+    async fn conclude(&mut self, sent: Sent) -> Receipt {
+        let Sent {
+            stored,
+            credentials,
+            file,
+            size,
+        } = sent;
+        let mut id = [0; EVENT_ID_BYTES];
+        self.host.fill_random(&mut id);
+        let mime_type = stored.mime_type.unwrap_or(file.content_type);
+        let began = self.host.now();
+        let event = Event {
+            id: format!("msg_{}", hex(&id)),
+            user_id: credentials.user_id.clone(),
+            file_name: file.name.clone(),
+            message_id: stored.message_id,
+            file_id: stored.file_id.clone(),
+            file_unique_id: stored.file_unique_id.clone(),
+            size,
+            mime_type: mime_type.clone(),
+            uploaded_at: Event::time(began),
+        };
+        let notified = notify::deliver(self.host, &self.shared.config, event).await;
+        self.report.notify_ms = Some(self.host.now().saturating_sub(began));
+        Receipt {
+            message_id: stored.message_id,
+            file_id: stored.file_id,
+            file_unique_id: stored.file_unique_id,
+            file_name: file.name,
+            size,
+            mime_type,
+            kind: stored.kind,
+            downloadable: size <= MAX_CLOUD_DOWNLOAD_BYTES || !self.config().has_cloud_limits(),
+            notified,
+            user_id: credentials.user_id.clone(),
+        }
+    }
+
+    fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    fn too_large(&self) -> Error {
+        Error::TooLarge {
+            limit: self.config().max_upload_bytes,
+        }
+    }
+
+    /// The token as far as it is known: from the header, the form, or both if they agree.
+    fn token(&self, fields: &Fields) -> Result<Option<AuthToken>, Error> {
+        let given = fields
+            .auth_token
+            .as_deref()
+            .map(str::trim)
+            .filter(|token| !token.is_empty());
+        let form_token = given
+            .map(|token| AuthToken::parse(token).ok_or(Error::TokenMalformed))
+            .transpose()?;
+        match (&self.header_token, form_token) {
+            (Some(header), Some(form)) if *header != form => Err(Error::TokensDiffer),
+            (header, form) => Ok(form.or_else(|| header.clone())),
+        }
+    }
+
+    /// The credentials that the token earns, if whoever the client says it is agrees.
+    async fn credentials(
+        &mut self,
+        token: &AuthToken,
+        fields: &Fields,
+    ) -> Result<(Rc<Credentials>, Source), Error> {
+        let began = self.host.now();
+        let result =
+            credentials::obtain(self.host, &self.shared.config, &self.shared.cache, token).await;
+        self.report.credentials_ms = Some(self.host.now().saturating_sub(began));
+        let (credentials, source) = result?;
+        self.report.source = Some(source);
+        self.check_user(&credentials, fields)?;
+        Ok((credentials, source))
+    }
+
+    fn check_user(&self, credentials: &Credentials, fields: &Fields) -> Result<(), Error> {
+        let claimed = [self.header_user_id, fields.user_id.as_deref()];
+        let differs =
+            |user_id: &str| !user_id.trim().is_empty() && user_id.trim() != credentials.user_id;
+        if claimed.into_iter().flatten().any(differs) {
+            Err(Error::WrongUser)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn envelope(&self) -> Envelope {
+        let mut entropy = [0; BOUNDARY_ENTROPY_BYTES];
+        self.host.fill_random(&mut entropy);
+        Envelope::new(entropy)
+    }
+
+    fn send_document_url(&self, credentials: &Credentials) -> String {
+        credentials
+            .bot_token
+            .method_url(&self.config().telegram_api_url, "sendDocument")
+    }
+
+    fn open(
+        &self,
+        credentials: &Credentials,
+        envelope: &Envelope,
+        length: Option<u64>,
+    ) -> (H::Sink, H::Answer) {
+        self.host.open(Open {
+            url: self.send_document_url(credentials),
+            content_type: envelope.content_type(),
+            length,
+            max_answer_bytes: telegram::MAX_ANSWER_BYTES,
+        })
+    }
+
+    /// What Telegram's answer means. Credentials that it refuses are forgotten.
+    fn answered<T>(
+        &mut self,
+        began: UnixMillis,
+        result: Result<(T, Answer), Undone>,
+        token: &AuthToken,
+        credentials: &Rc<Credentials>,
+        source: Source,
+    ) -> Result<(T, Stored), Error> {
+        self.report.telegram_ms = Some(self.host.now().saturating_sub(began));
+        let fault = match result {
+            Ok((sent, answer)) => match telegram::read_answer(&answer) {
+                Ok(stored) => return Ok((sent, stored)),
+                Err(fault) => fault,
+            },
+            Err(Undone::Telegram(fault)) => fault,
+            Err(Undone::Request(error)) => return Err(error),
+        };
+        if fault.blames_credentials() {
+            self.shared
+                .cache
+                .borrow_mut()
+                .drop_refused(&token.hash(), credentials);
+        }
+        Err(Error::Telegram {
+            fault,
+            with_fresh_credentials: source == Source::Miss,
+        })
+    }
+}
+
+impl<C> Piece<C> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Range(_, range) => range.len(),
+            Self::Held(held) => *held,
+        }
+    }
+}
+
+/// After a broken pipe: a client that is there sends on, and one that is gone shows at once.
+async fn which_side_broke<H: Host>(host: &H, body: &mut H::Body) -> Broken {
+    match within(host, CLIENT_SIGN_MS, body.read(Want::Some)).await {
+        Some(Err(ClientGone)) => Broken::Request(Error::ClientGone),
+        _ => Broken::Sink,
+    }
+}
+
+/// Whether asking the backend again may help: Telegram blames credentials that came from the cache.
+/// It ends after one more try, as those then come from the backend.
+fn may_heal(error: &Error) -> bool {
+    matches!(error, Error::Telegram { fault, with_fresh_credentials: false } if fault.blames_credentials())
+}
+
+fn file_info(part: &FilePart, fields: &Fields) -> FileInfo {
+    let given = fields
+        .file_name
+        .as_deref()
+        .filter(|name| !name.trim().is_empty());
+    FileInfo {
+        name: given
+            .or(part.name.as_deref())
+            .unwrap_or(DEFAULT_FILE_NAME)
+            .to_owned(),
+        content_type: passable_content_type(part.content_type.as_deref()).to_owned(),
+    }
+}
+
+/// The caption: the given one, or `TeleStore`'s own, cut to what Telegram takes.
+fn caption(fields: &Fields, file: &FileInfo) -> Result<String, Error> {
+    match &fields.caption {
+        Some(caption) if caption.chars().count() > MAX_CAPTION_CHARS => Err(Error::CaptionTooLong),
+        Some(caption) => Ok(caption.clone()),
+        None => Ok(format!("Uploaded: {}", file.name)
+            .chars()
+            .take(MAX_CAPTION_CHARS)
+            .collect()),
+    }
+}

@@ -1,0 +1,133 @@
+//! What an upload tells of itself: its receipt, its log line, its timings.
+
+use serde_json::{Value, json};
+
+use crate::credentials::Source;
+use crate::error::Error;
+use crate::host::UnixMillis;
+use crate::notify::Notified;
+
+/// How the file's bytes travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// The body is the file, and is piped on natively.
+    Raw,
+    /// A form whose token is known before the file: scanned and written on, piece by piece.
+    Streamed,
+    /// A form whose file comes before its token: held until the token is known.
+    Buffered,
+    /// A small form: read at once.
+    Small,
+}
+
+impl Lane {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Streamed => "streamed",
+            Self::Buffered => "buffered",
+            Self::Small => "small",
+        }
+    }
+}
+
+/// What is known of an upload so far, for log and timings. It never holds a secret, nor the file's
+/// name.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Set as soon as it is chosen.
+    pub lane: Option<Lane>,
+    /// Where the credentials came from.
+    pub source: Option<Source>,
+    /// Milliseconds until there were credentials.
+    pub credentials_ms: Option<UnixMillis>,
+    /// Milliseconds from opening the request to Telegram to its answer.
+    pub telegram_ms: Option<UnixMillis>,
+    /// Milliseconds until the backend acknowledged, or the wait for that ended.
+    pub notify_ms: Option<UnixMillis>,
+}
+
+impl Report {
+    /// The value of `Server-Timing` (W3C Server Timing), if there is anything to tell.
+    #[must_use]
+    pub fn server_timing(&self) -> Option<String> {
+        let credentials = self.credentials_ms.map(|ms| match self.source {
+            Some(source) => format!("credentials;desc=\"{}\";dur={ms}", source.as_str()),
+            None => format!("credentials;dur={ms}"),
+        });
+        let telegram = self.telegram_ms.map(|ms| format!("telegram;dur={ms}"));
+        let notify = self.notify_ms.map(|ms| format!("notify;dur={ms}"));
+        let metrics: Vec<String> = [credentials, telegram, notify]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!metrics.is_empty()).then(|| metrics.join(", "))
+    }
+
+    /// The one line that an upload writes to the log, as JSON.
+    #[must_use]
+    pub fn log_line(&self, request_id: &str, result: &Result<Receipt, Error>) -> String {
+        let told = result.as_ref().err().map(Error::describe);
+        let receipt = result.as_ref().ok();
+        json!({
+            "event": "upload",
+            "requestId": request_id,
+            "status": told.as_ref().map_or(200, |told| told.status),
+            "code": told.as_ref().map(|told| told.code),
+            "lane": self.lane.map(Lane::as_str),
+            "size": receipt.map(|receipt| receipt.size),
+            "userId": receipt.map(|receipt| receipt.user_id.as_str()),
+            "notified": receipt.map(|receipt| receipt.notified.as_str()),
+            "credentials": self.source.map(Source::as_str),
+            "credentialsMs": self.credentials_ms,
+            "telegramMs": self.telegram_ms,
+            "notifyMs": self.notify_ms,
+        })
+        .to_string()
+    }
+}
+
+/// What the browser is told of a stored file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Telegram's message; never 0.
+    pub message_id: i64,
+    /// Telegram's id of the file.
+    pub file_id: String,
+    /// Telegram's id of the file that is the same for every bot.
+    pub file_unique_id: Option<String>,
+    /// The file's true name.
+    pub file_name: String,
+    /// Bytes, counted.
+    pub size: u64,
+    /// The file's type.
+    pub mime_type: String,
+    /// What Telegram took it for.
+    pub kind: &'static str,
+    /// Whether a bot can fetch it back.
+    pub downloadable: bool,
+    /// Whether the backend knows.
+    pub notified: Notified,
+    /// Whose upload it was.
+    pub user_id: String,
+}
+
+impl Receipt {
+    /// The reply's JSON: `TeleStore`'s four fields, and ours.
+    #[must_use]
+    pub fn to_json(&self, request_id: &str) -> Value {
+        json!({
+            "success": true,
+            "messageId": self.message_id,
+            "fileId": self.file_id,
+            "fileName": self.file_name,
+            "fileUniqueId": self.file_unique_id,
+            "size": self.size,
+            "mimeType": self.mime_type,
+            "kind": self.kind,
+            "downloadable": self.downloadable,
+            "notified": self.notified.as_str(),
+            "requestId": request_id,
+        })
+    }
+}

@@ -1,0 +1,611 @@
+//! The story of an upload, lane by lane, with a scripted Telegram and virtual time.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::host::{Answer, CallFault};
+use crate::http::{Reply, RequestHead};
+use crate::isolate::{BUFFER_BUDGET_BYTES, Isolate};
+use crate::service;
+use crate::testing::{End, Moment, Script, TestBody, TestHost, Upload, answer};
+
+const BOT: &str = "123:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const OTHER_BOT: &str = "456:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
+const MAX_UPLOAD: u64 = 4_000_000;
+
+fn credentials(bot: &str) -> Answer {
+    answer(
+        200,
+        &format!(r#"{{"bot_token":"{bot}","channel_id":"-1001","user_id":"u"}}"#),
+    )
+}
+
+fn stored() -> Answer {
+    answer(
+        200,
+        r#"{"ok":true,"result":{"message_id":7,"document":{"file_id":"F","file_unique_id":"U"}}}"#,
+    )
+}
+
+fn telegram_error(code: u16, words: &str) -> Answer {
+    answer(
+        code,
+        &format!(r#"{{"ok":false,"error_code":{code},"description":"{words}"}}"#),
+    )
+}
+
+/// A worker with a backend that knows everybody.
+struct Bench {
+    isolate: Isolate,
+    host: TestHost,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let host = TestHost::default();
+        host.answers("/credentials", [Ok(credentials(BOT))]);
+        host.answers("/webhook", [Ok(answer(200, "{}"))]);
+        Self {
+            isolate: Isolate::default(),
+            host,
+        }
+    }
+
+    fn send(&self, request: Request) -> Told {
+        let variable = |name: &'static str| match name {
+            "BACKEND_URL" => Some("http://backend".to_owned()),
+            "MAX_UPLOAD_BYTES" => Some(MAX_UPLOAD.to_string()),
+            _ => None,
+        };
+        let Request {
+            head,
+            bytes,
+            piece,
+            end,
+        } = request;
+        let mut body = TestBody::new(&bytes, piece, end);
+        let reply = self.host.run(service::serve(
+            &self.isolate,
+            variable,
+            &self.host,
+            &head,
+            &mut body,
+        ));
+        let json = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
+        Told { reply, json }
+    }
+
+    fn upload(&self, index: usize) -> Rc<Upload> {
+        Rc::clone(&self.host.0.uploads.borrow()[index])
+    }
+
+    /// That nothing can have been stored: no body came to its closing boundary.
+    fn assert_nothing_stored(&self) {
+        for upload in self.host.0.uploads.borrow().iter() {
+            assert!(
+                !upload.closed.get() && upload.aborted.get(),
+                "the body was ended well"
+            );
+            let bytes = upload.bytes.borrow();
+            assert!(
+                memchr::memmem::find(&bytes, b"--\r\n").is_none_or(|at| at < bytes.len() - 4),
+                "the closing boundary was written"
+            );
+        }
+        assert!(
+            self.host.calls_to("/webhook").is_empty(),
+            "the backend was told of it"
+        );
+    }
+}
+
+struct Told {
+    reply: Reply,
+    json: Value,
+}
+
+impl Told {
+    fn code(&self) -> (u16, &str) {
+        (
+            self.reply.status,
+            self.json["code"].as_str().unwrap_or("none"),
+        )
+    }
+
+    fn retryable(&self) -> bool {
+        self.json["retryable"].as_bool().expect("retryable")
+    }
+}
+
+struct Request {
+    head: RequestHead,
+    bytes: Vec<u8>,
+    piece: usize,
+    end: End,
+}
+
+impl Request {
+    fn raw(bytes: Vec<u8>) -> Self {
+        let head = RequestHead {
+            method: "PUT".to_owned(),
+            path: "/upload/f.bin".to_owned(),
+            content_length: Some(bytes.len() as u64),
+            authorization: Some("Bearer t".to_owned()),
+            ..RequestHead::default()
+        };
+        Self {
+            head,
+            bytes,
+            piece: 64 * 1024,
+            end: End::Good,
+        }
+    }
+
+    fn form(parts: &[Part]) -> Self {
+        let mut bytes = Vec::new();
+        for part in parts {
+            let (name, content) = match part {
+                Part::Field(name, value) => (format!("name=\"{name}\""), value.as_bytes()),
+                Part::File(content) => (
+                    "name=\"file\"; filename=\"f.bin\"".to_owned(),
+                    content.as_slice(),
+                ),
+            };
+            bytes.extend_from_slice(
+                format!("--b\r\nContent-Disposition: form-data; {name}\r\n\r\n").as_bytes(),
+            );
+            bytes.extend_from_slice(content);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"--b--\r\n");
+        let head = RequestHead {
+            method: "POST".to_owned(),
+            path: "/upload".to_owned(),
+            content_type: Some("multipart/form-data; boundary=b".to_owned()),
+            content_length: Some(bytes.len() as u64),
+            ..RequestHead::default()
+        };
+        Self {
+            head,
+            bytes,
+            piece: 64 * 1024,
+            end: End::Good,
+        }
+    }
+
+    fn cut(mut self, bytes: usize, end: End) -> Self {
+        self.bytes.truncate(bytes);
+        self.end = end;
+        self
+    }
+
+    fn chunked(mut self) -> Self {
+        self.head.content_length = None;
+        self
+    }
+
+    fn with_token(mut self) -> Self {
+        self.head.authorization = Some("bearer t".to_owned());
+        self
+    }
+}
+
+enum Part {
+    Field(&'static str, &'static str),
+    File(Vec<u8>),
+}
+
+use Part::{Field, File};
+
+fn content(bytes: usize) -> Vec<u8> {
+    // Full of what could be taken for a delimiter.
+    b"\r\n--a\r\n--"
+        .iter()
+        .copied()
+        .cycle()
+        .take(bytes)
+        .collect()
+}
+
+const TOKEN: Part = Field("authToken", "t");
+
+/// One request for each lane, with the lane's name.
+fn lanes(bytes: usize) -> [(&'static str, Request); 4] {
+    [
+        ("raw", Request::raw(content(bytes))),
+        (
+            "streamed",
+            Request::form(&[TOKEN, File(content(bytes))]).chunked(),
+        ),
+        (
+            "buffered",
+            Request::form(&[File(content(bytes)), TOKEN]).chunked(),
+        ),
+        ("small", Request::form(&[File(content(bytes)), TOKEN])),
+    ]
+}
+
+#[test]
+fn every_lane_posts_the_same_file_and_tells_the_backend() {
+    let bytes = 200_000;
+    for (lane, request) in lanes(bytes) {
+        let bench = Bench::new();
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(request);
+        assert_eq!(told.reply.status, 200, "{lane}: {}", told.json);
+        assert_eq!(told.json["messageId"], 7);
+        assert_eq!(told.json["fileId"], "F");
+        assert_eq!(told.json["size"], bytes);
+        assert_eq!(told.json["notified"], "ok");
+        let upload = bench.upload(0);
+        let posted = upload.bytes.borrow();
+        assert!(upload.closed.get());
+        assert_eq!(
+            upload.length,
+            upload.length.map(|_| posted.len() as u64),
+            "{lane}"
+        );
+        let at = memchr::memmem::find(&posted, &content(bytes)).expect("the file");
+        assert!(posted.starts_with(b"--") && posted.ends_with(b"--\r\n"));
+        assert_eq!(&posted[at - 4..at], b"\r\n\r\n");
+        let event: Value =
+            serde_json::from_slice(&bench.host.calls_to("/webhook")[0].body).expect("event");
+        assert_eq!(event["fileId"], "F");
+        assert_eq!(event["size"], bytes);
+        let line: Value = serde_json::from_str(&bench.host.0.lines.borrow()[0]).expect("log line");
+        assert_eq!(line["lane"], lane);
+        assert_eq!(line["status"], 200);
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_midway_leaves_nothing_in_any_lane() {
+    for (lane, request) in lanes(200_000) {
+        let bench = Bench::new();
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(request.cut(150_000, End::Gone));
+        assert_eq!(told.code(), (400, "client_disconnected"), "{lane}");
+        bench.assert_nothing_stored();
+    }
+}
+
+#[test]
+fn a_form_that_ends_before_its_closing_boundary_leaves_nothing() {
+    for (lane, request) in lanes(200_000).into_iter().skip(1) {
+        let bench = Bench::new();
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(request.cut(200_100, End::Good));
+        assert_eq!(told.code(), (400, "body_truncated"), "{lane}");
+        assert!(told.retryable());
+        bench.assert_nothing_stored();
+    }
+}
+
+#[test]
+fn trouble_behind_the_file_leaves_nothing() {
+    let file = || File(content(300_000));
+    for (parts, code) in [
+        (vec![file(), File(content(1))], (400, "second_file")),
+        (
+            vec![file(), Field("authToken", "other")],
+            (400, "tokens_differ"),
+        ),
+        (
+            vec![file(), Field("authToken", "a b")],
+            (401, "token_malformed"),
+        ),
+        (
+            vec![file(), Field("userId", "somebody else")],
+            (403, "wrong_user"),
+        ),
+        (
+            vec![file(), Field("userId", "u"), Field("userId", "v")],
+            (400, "malformed_form"),
+        ),
+        (vec![File(Vec::new()), Field("x", "y")], (400, "file_empty")),
+        (vec![File(content(4_000_001))], (413, "file_too_large")),
+    ] {
+        let bench = Bench::new();
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(Request::form(&parts).with_token().chunked());
+        assert_eq!(told.code(), code);
+        bench.assert_nothing_stored();
+    }
+}
+
+#[test]
+fn what_comes_behind_the_file_still_counts() {
+    let bench = Bench::new();
+    bench.host.script(Script::answering(stored()));
+    let parts = [
+        File(content(300_000)),
+        Field("fileName", "true.bin"),
+        Field("userId", "u"),
+        Field("caption", "late"),
+    ];
+    let told = bench.send(Request::form(&parts).with_token());
+    assert_eq!(told.json["fileName"], "true.bin");
+    let upload = bench.upload(0);
+    let posted = String::from_utf8_lossy(&upload.bytes.borrow()).into_owned();
+    assert!(posted.contains("name=\"caption\"\r\n\r\nlate\r\n--"));
+    assert!(!posted.contains("Uploaded:"));
+}
+
+#[test]
+fn the_limit_holds_to_the_byte() {
+    let limit = usize::try_from(MAX_UPLOAD).expect("small");
+    for (bytes, status) in [(limit, 200), (limit + 1, 413)] {
+        for (lane, request) in lanes(bytes).into_iter().take(3) {
+            let bench = Bench::new();
+            bench.host.script(Script::answering(stored()));
+            let told = bench.send(request.chunked());
+            assert_eq!(told.reply.status, status, "{lane} {bytes}: {}", told.json);
+        }
+    }
+    let told = Bench::new().send(Request::raw(content(limit + 1)));
+    assert_eq!(told.json["error"], "File too large (max 3.81 MB)");
+}
+
+#[test]
+fn a_client_that_stalls_is_given_up_and_so_is_a_telegram_that_does() {
+    let bench = Bench::new();
+    bench.host.script(Script::answering(stored()));
+    let form = || Request::form(&[TOKEN, File(content(300_000))]).chunked();
+    let told = bench.send(form().cut(200_000, End::Stalled));
+    assert_eq!(told.code(), (408, "client_stalled"));
+    bench.assert_nothing_stored();
+
+    let bench = Bench::new();
+    bench.host.script(Script {
+        stalls_at: 100_000,
+        moment: Moment::Never,
+        ..Script::answering(stored())
+    });
+    let told = bench.send(form());
+    assert_eq!(told.code(), (504, "telegram_timeout"));
+    assert!(told.retryable());
+    bench.assert_nothing_stored();
+}
+
+#[test]
+fn without_an_answer_to_a_whole_body_the_outcome_is_unknown() {
+    for (answer, status) in [
+        (Err(CallFault::Network), 502),
+        (Err(CallFault::Timeout), 504),
+        (Ok(answer(200, "<html>")), 502),
+        (Ok(answer(200, "{}")), 502),
+        (Ok(answer(504, "<html>")), 504),
+    ] {
+        for (lane, request) in lanes(200_000) {
+            let bench = Bench::new();
+            bench.host.script(Script {
+                answer: answer.clone(),
+                ..Script::answering(stored())
+            });
+            let told = bench.send(request);
+            assert_eq!(
+                told.code(),
+                (status, "outcome_unknown"),
+                "{lane} {answer:?}"
+            );
+            assert!(!told.retryable());
+        }
+    }
+    let bench = Bench::new();
+    bench.host.script(Script {
+        moment: Moment::Never,
+        ..Script::answering(stored())
+    });
+    let told = bench.send(Request::raw(content(1000)));
+    assert_eq!(
+        told.code(),
+        (504, "outcome_unknown"),
+        "the answer never comes"
+    );
+}
+
+#[test]
+fn an_answer_that_comes_before_the_bodys_end_is_heard() {
+    for (given, code) in [
+        (
+            Ok(telegram_error(413, "Request Entity Too Large")),
+            (413, "telegram_too_large"),
+        ),
+        (
+            Ok(telegram_error(429, "Too Many Requests: retry after 5")),
+            (429, "rate_limited"),
+        ),
+        (Ok(answer(504, "<html>")), (502, "telegram_failed")),
+        (Err(CallFault::Network), (502, "telegram_unreachable")),
+        // A success for half a body proves nothing: the rest may be lost.
+        (Ok(stored()), (502, "outcome_unknown")),
+    ] {
+        let is_success = given == Ok(stored());
+        let bench = Bench::new();
+        bench.host.script(Script {
+            answer: given,
+            moment: Moment::AfterBytes(100_000),
+            stalls_at: 150_000,
+            closes_at: usize::MAX,
+        });
+        let told = bench.send(Request::form(&[TOKEN, File(content(300_000))]).chunked());
+        assert_eq!(told.code(), code);
+        if !is_success {
+            bench.assert_nothing_stored();
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_closes_midway_stores_nothing_and_its_last_words_count() {
+    let closing = |moment| Script {
+        closes_at: 100_000,
+        moment,
+        ..Script::answering(telegram_error(413, "Request Entity Too Large"))
+    };
+    for (moment, code) in [
+        (Moment::Never, (502, "telegram_unreachable")),
+        (Moment::AfterBytes(60_000), (413, "telegram_too_large")),
+    ] {
+        for (lane, request) in lanes(200_000).into_iter().take(3) {
+            let bench = Bench::new();
+            bench.host.script(closing(moment));
+            let told = bench.send(request);
+            assert_eq!(told.code(), code, "{lane}");
+            bench.assert_nothing_stored();
+        }
+    }
+}
+
+#[test]
+fn credentials_that_telegram_refuses_are_replaced_where_the_body_can_be_sent_again() {
+    for (lane, request) in lanes(200_000).into_iter().skip(2) {
+        let bench = Bench::new();
+        bench.host.script(Script::answering(stored()));
+        assert_eq!(bench.send(Request::raw(content(10))).reply.status, 200);
+        let dead = telegram_error(401, "Unauthorized");
+        bench
+            .host
+            .answers("/credentials", [Ok(credentials(OTHER_BOT))]);
+        bench.host.script(Script::answering(dead));
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(request);
+        assert_eq!(told.reply.status, 200, "{lane}: {}", told.json);
+        assert_eq!(bench.host.calls_to("/credentials").len(), 2, "{lane}");
+        let url = bench.upload(2).url.clone();
+        assert!(url.contains(OTHER_BOT), "{lane}");
+    }
+}
+
+#[test]
+fn fresh_credentials_that_telegram_refuses_are_not_tried_again() {
+    for (lane, request) in lanes(200_000) {
+        let bench = Bench::new();
+        let dead = telegram_error(401, "Unauthorized");
+        bench.host.script(Script::answering(dead));
+        let told = bench.send(request);
+        assert_eq!(told.code(), (502, "bot_token_rejected"), "{lane}");
+        assert!(!told.retryable());
+        assert_eq!(told.json["error"], "Unauthorized");
+        assert_eq!(bench.host.calls_to("/credentials").len(), 1);
+    }
+}
+
+#[test]
+fn a_streamed_upload_with_dead_credentials_is_retryable_and_the_next_one_heals() {
+    let bench = Bench::new();
+    bench.host.script(Script::answering(stored()));
+    bench.host.script(Script::answering(telegram_error(
+        403,
+        "Forbidden: bot was kicked from the channel chat",
+    )));
+    bench.host.script(Script::answering(stored()));
+    assert_eq!(bench.send(Request::raw(content(10))).reply.status, 200);
+    let told = bench.send(Request::raw(content(10)));
+    assert_eq!(told.code(), (502, "chat_refused"));
+    assert!(told.retryable());
+    assert_eq!(bench.send(Request::raw(content(10))).reply.status, 200);
+    assert_eq!(bench.host.calls_to("/credentials").len(), 2);
+}
+
+#[test]
+fn a_notification_that_fails_is_tried_again_behind_the_reply() {
+    let bench = Bench::new();
+    let down = Ok(answer(503, ""));
+    bench
+        .host
+        .answers("/webhook", [down.clone(), down, Ok(answer(200, "{}"))]);
+    bench.host.script(Script::answering(stored()));
+    let told = bench.send(Request::raw(content(10)));
+    assert_eq!(told.json["notified"], "pending");
+    assert_eq!(bench.host.calls_to("/webhook").len(), 1);
+    bench.host.run_deferred();
+    let calls = bench.host.calls_to("/webhook");
+    let times: Vec<u64> = calls.iter().map(|call| call.at).collect();
+    assert_eq!(times, [0, 1_000, 4_000]);
+    assert!(
+        calls.iter().all(|call| call.body == calls[0].body),
+        "the same event"
+    );
+    let ids: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            call.headers
+                .iter()
+                .find(|(name, _)| *name == "webhook-id")
+                .cloned()
+        })
+        .collect();
+    assert!(ids[0].is_some() && ids.iter().all(|id| *id == ids[0]));
+}
+
+#[test]
+fn credentials_near_their_end_are_refreshed_behind_the_reply() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.host.script(Script::answering(stored()));
+    }
+    assert_eq!(bench.send(Request::raw(content(10))).reply.status, 200);
+    bench.host.advance(56 * 60 * 1000);
+    assert_eq!(bench.send(Request::raw(content(10))).reply.status, 200);
+    assert_eq!(
+        bench.host.calls_to("/credentials").len(),
+        1,
+        "the reply did not wait for it"
+    );
+    bench.host.run_deferred();
+    assert_eq!(bench.host.calls_to("/credentials").len(), 2);
+    bench.host.advance(30 * 60 * 1000);
+    assert_eq!(bench.send(Request::raw(content(10))).reply.status, 200);
+    assert_eq!(bench.host.calls_to("/credentials").len(), 2);
+}
+
+#[test]
+fn the_buffer_is_given_back_however_an_upload_ends() {
+    let bench = Bench::new();
+    let budget = || {
+        let shared = bench.isolate.shared(|_| None).expect("settings were read");
+        Rc::clone(&shared.budget)
+    };
+    let form = || Request::form(&[File(content(300_000)), TOKEN]);
+    bench.host.script(Script::answering(stored()));
+    assert_eq!(bench.send(form()).reply.status, 200);
+    assert_eq!(budget().used(), 0);
+    assert_eq!(bench.send(form().cut(200_000, End::Gone)).reply.status, 400);
+    assert_eq!(budget().used(), 0);
+
+    let mut taken = budget().lease();
+    assert!(taken.cover(BUFFER_BUDGET_BYTES - 250_000));
+    for request in [form(), form().chunked()] {
+        let told = bench.send(request);
+        assert_eq!(told.code(), (503, "buffer_full"));
+        assert!(told.retryable());
+        assert_eq!(told.json["retryAfter"], 5);
+        assert!(
+            told.reply
+                .headers
+                .contains(&("retry-after", "5".to_owned()))
+        );
+    }
+    bench.host.script(Script::answering(stored()));
+    let streamed = bench.send(Request::form(&[TOKEN, File(content(300_000))]));
+    assert_eq!(streamed.reply.status, 200, "other lanes need no buffer");
+    drop(taken);
+    bench.host.script(Script::answering(stored()));
+    assert_eq!(bench.send(form()).reply.status, 200);
+}
+
+#[test]
+fn no_secret_is_in_a_reply_or_a_line_of_the_log() {
+    let bench = Bench::new();
+    for (_, request) in lanes(1000) {
+        bench.host.script(Script {
+            answer: Err(CallFault::Network),
+            ..Script::answering(stored())
+        });
+        let told = bench.send(request);
+        let shown = format!("{:?} {:?}", told.reply, bench.host.0.lines.borrow());
+        assert!(!shown.contains("AAAA"), "{shown}");
+    }
+}

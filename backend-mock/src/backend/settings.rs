@@ -1,0 +1,93 @@
+//! Setting the bot and the channel that a user's files go to.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    error::ApiError,
+    extract::{Caller, JsonBody},
+};
+use crate::{
+    app::App,
+    store::telegram::Bot,
+    telegram::{Telegram, token::BotToken},
+};
+
+#[derive(Deserialize)]
+pub(super) struct BotSettings {
+    bot_token: String,
+    channel_id: Option<ChannelId>,
+}
+
+/// A chat id, as a string or a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ChannelId {
+    Text(String),
+    Number(i64),
+}
+
+/// `POST /api/settings/bot-token`
+///
+/// Nothing is stored that Telegram would refuse: a wrong setting shows here, where its owner looks
+/// on, and not at the next upload. Without a `channel_id` the one that is set stays.
+pub(super) async fn set_bot_token(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    JsonBody(settings): JsonBody<BotSettings>,
+) -> Result<Json<Value>, ApiError> {
+    let bot_token = BotToken::parse(settings.bot_token.trim())
+        .ok_or_else(|| ApiError::Refused("This is not a bot token".to_owned()))?;
+    let bot = app.telegram.get_me(&bot_token).await?;
+    let given = settings.channel_id.map(|id| match id {
+        ChannelId::Text(text) => text.trim().to_owned(),
+        ChannelId::Number(number) => number.to_string(),
+    });
+    let channel_id = match given {
+        Some(channel_id) => Some(channel_id),
+        None => app
+            .bot_and_channel(&caller.user_id)
+            .await?
+            .and_then(|(_, channel_id)| channel_id),
+    };
+    if let Some(channel_id) = &channel_id {
+        check_channel(&app.telegram, &bot, channel_id).await?;
+    }
+    app.set_bot_and_channel(
+        &caller.user_id,
+        &bot.username,
+        bot_token.expose(),
+        channel_id.as_deref(),
+    )
+    .await?;
+    Ok(Json(json!({
+        "success": true,
+        "bot_username": bot.username,
+        "message": if channel_id.is_some() {
+            "Bot token saved; the bot can post into the channel."
+        } else {
+            "Bot token saved. Add a channel to finish."
+        },
+    })))
+}
+
+/// Refuses a channel that the bot cannot post into.
+async fn check_channel(telegram: &Telegram, bot: &Bot, channel_id: &str) -> Result<(), ApiError> {
+    let chat = telegram.get_chat(bot, channel_id).await?;
+    if chat.kind != "channel" {
+        return Err(ApiError::Refused(format!(
+            "This chat is a {}, not a channel",
+            chat.kind
+        )));
+    }
+    if !telegram.get_own_rights(bot, channel_id).await?.can_post() {
+        return Err(ApiError::Refused(format!(
+            "@{} must be an administrator of the channel with the right to post messages",
+            bot.username
+        )));
+    }
+    Ok(())
+}

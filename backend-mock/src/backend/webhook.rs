@@ -1,0 +1,90 @@
+//! The worker's word that an upload is in the channel.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{
+        HeaderMap,
+        header::{AUTHORIZATION, COOKIE},
+    },
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    error::ApiError,
+    extract::{RawBody, from_json},
+};
+use crate::{
+    app::App,
+    store::{files::NewFile, unix_now},
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UploadEvent {
+    /// Unique for an upload, the same across retries.
+    id: Option<String>,
+    user_id: String,
+    file_name: String,
+    message_id: i64,
+    file_id: String,
+    file_unique_id: Option<String>,
+    size: Option<i64>,
+    mime_type: Option<String>,
+}
+
+/// `POST /api/webhook/upload`
+///
+/// An event that came before is answered as if it were new: its sender only missed the answer.
+pub(super) async fn upload(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Json<Value>, ApiError> {
+    if let Some(secret) = &app.webhook_secret
+        && !secret.verifies(&headers, &body, unix_now())
+    {
+        return Err(ApiError::InvalidSignature);
+    }
+    let event: UploadEvent = from_json(&body)?;
+    let header_id = headers.get("webhook-id").and_then(|id| id.to_str().ok());
+    let id = header_id.map(str::to_owned).or(event.id);
+    let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let text = String::from_utf8_lossy(&body);
+    if app.store.user_exists(&event.user_id).await? {
+        let file = NewFile {
+            file_name: event.file_name,
+            message_id: event.message_id,
+            file_id: event.file_id,
+            file_unique_id: event.file_unique_id,
+            size_bytes: event.size,
+            mime_type: event.mime_type,
+        };
+        // Before the event: a retry mends a failure between the two.
+        app.store.add_file(&event.user_id, &file).await?;
+    }
+    let is_new = app
+        .store
+        .add_event(&id, &printable(&headers), &text)
+        .await?;
+    if !is_new {
+        tracing::debug!("an upload event came again");
+    }
+    Ok(Json(json!({ "success": true })))
+}
+
+/// The headers as JSON, without those that hold credentials.
+fn printable(headers: &HeaderMap) -> String {
+    let shown: BTreeMap<&str, String> = headers
+        .iter()
+        .filter(|(name, _)| **name != AUTHORIZATION && **name != COOKIE)
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.as_str(), value.into_owned())
+        })
+        .collect();
+    json!(shown).to_string()
+}

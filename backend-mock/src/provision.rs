@@ -1,0 +1,169 @@
+//! Makes users that are ready to upload: with a token, a bot, and a channel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    backend::error::ApiError,
+    secrets::{SecretsError, random},
+    store::telegram::Bot,
+    telegram::{BotRights, token::BotToken},
+};
+
+const DEMO_EMAIL: &str = "demo@example.com";
+/// Life of the token that a made user gets, in seconds: 30 days, so that a demo left running goes
+/// on working.
+const TOKEN_TTL_SECONDS: i64 = 30 * 24 * 3600;
+
+/// A user that is ready to upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Provisioned {
+    /// The user's id.
+    pub user_id: String,
+    /// A token for the backend.
+    pub auth_token: String,
+    /// The token of the user's bot.
+    pub bot_token: String,
+    /// The channel that the bot posts into, like `-1001234567890`.
+    pub channel_id: String,
+}
+
+/// A user could not be made or read. Why is in the log: it may tell of secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a user cannot be made or read; the log says why")]
+pub struct ProvisionError;
+
+impl From<ApiError> for ProvisionError {
+    fn from(error: ApiError) -> Self {
+        tracing::error!(%error, "a user cannot be made or read");
+        Self
+    }
+}
+
+/// How a user is to be made.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Setup {
+    /// Whether the bot and the channel are entered in the user's settings.
+    pub configured: bool,
+    /// The bot's standing in the channel.
+    pub bot_rights: BotRights,
+    /// Life of the user's token, in seconds; one that is negative has run out.
+    pub token_ttl_seconds: i64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            configured: true,
+            bot_rights: BotRights::default(),
+            token_ttl_seconds: TOKEN_TTL_SECONDS,
+        }
+    }
+}
+
+impl App {
+    /// The demo user: made once, and the same ever after but for the token.
+    pub(crate) async fn demo(&self) -> Result<Provisioned, ApiError> {
+        let Some((user_id, _)) = self.store.login_of(DEMO_EMAIL).await? else {
+            return self.make(DEMO_EMAIL, "Demo", &Setup::default()).await;
+        };
+        match self.bot_and_channel(&user_id).await? {
+            Some((bot_token, Some(channel_id))) => Ok(Provisioned {
+                auth_token: self.tokens.issue(&user_id, TOKEN_TTL_SECONDS)?,
+                user_id,
+                bot_token,
+                channel_id,
+            }),
+            // The process that made the user was stopped before it came to the bot.
+            _ => self.replace_bot(&user_id).await,
+        }
+    }
+
+    /// Makes another user.
+    pub(crate) async fn add_user(&self, setup: &Setup) -> Result<Provisioned, ApiError> {
+        let email = format!("user-{}@example.com", uuid::Uuid::new_v4().simple());
+        self.make(&email, "Test user", setup).await
+    }
+
+    /// Gives the user another bot in the same channel; the one before is revoked.
+    pub(crate) async fn replace_bot(&self, user_id: &str) -> Result<Provisioned, ApiError> {
+        let (old_token, channel_id) = self.bot_and_channel(user_id).await?.unzip();
+        if let Some(token) = old_token.as_deref().and_then(BotToken::parse) {
+            self.store.revoke_bot(&token.hash()).await?;
+        }
+        let channel_id = match channel_id.flatten().and_then(|id| id.parse().ok()) {
+            Some(channel_id) => channel_id,
+            None => self.make_channel().await?,
+        };
+        self.equip(user_id, channel_id, &Setup::default()).await
+    }
+
+    async fn make(&self, email: &str, name: &str, setup: &Setup) -> Result<Provisioned, ApiError> {
+        let user = self
+            .store
+            .add_user(email, name, None)
+            .await?
+            .ok_or_else(|| ApiError::Refused("Email already registered".to_owned()))?;
+        // Not the bot's, and no business of a worker's: there to show that it holds on to neither.
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        self.set_telegram_account(&user.id, 123_456, &secret, &format!("session-{secret}"))
+            .await?;
+        let channel_id = self.make_channel().await?;
+        self.equip(&user.id, channel_id, setup).await
+    }
+
+    async fn equip(
+        &self,
+        user_id: &str,
+        channel_id: i64,
+        setup: &Setup,
+    ) -> Result<Provisioned, ApiError> {
+        let (bot, bot_token) = self.make_bot().await?;
+        self.store
+            .set_member(channel_id, bot.id, setup.bot_rights.name())
+            .await?;
+        let channel_id = channel_id.to_string();
+        if setup.configured {
+            self.set_bot_and_channel(
+                user_id,
+                &bot.username,
+                bot_token.expose(),
+                Some(&channel_id),
+            )
+            .await?;
+        }
+        Ok(Provisioned {
+            user_id: user_id.to_owned(),
+            auth_token: self.tokens.issue(user_id, setup.token_ttl_seconds)?,
+            bot_token: bot_token.expose().to_owned(),
+            channel_id,
+        })
+    }
+
+    async fn make_bot(&self) -> Result<(Bot, BotToken), ApiError> {
+        let id = random_number(1_000_000_000, 8_000_000_000)?;
+        let token = BotToken::generate(id)?;
+        let bot = Bot {
+            id,
+            username: format!("telestore_{id}_bot"),
+            first_name: "TeleStore".to_owned(),
+        };
+        self.store.add_bot(&bot, &token.hash()).await?;
+        Ok((bot, token))
+    }
+
+    async fn make_channel(&self) -> Result<i64, ApiError> {
+        // Bot API ids of channels: -100, then the channel's own number.
+        let id = -1_000_000_000_000 - random_number(1_000_000_000, 4_000_000_000)?;
+        self.store.add_channel(id, "TeleStore files").await?;
+        Ok(id)
+    }
+}
+
+/// A number from `from` up to but not including `to`.
+fn random_number(from: u32, to: u64) -> Result<i64, SecretsError> {
+    let from = u64::from(from);
+    let number = from + u64::from_le_bytes(random()?) % (to - from);
+    Ok(i64::try_from(number).unwrap_or(i64::MAX))
+}

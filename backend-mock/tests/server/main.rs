@@ -1,0 +1,7 @@
+//! The server over real sockets, as its clients see it.
+
+mod accounts;
+mod bot_api;
+mod client;
+mod control;
+mod persistence;

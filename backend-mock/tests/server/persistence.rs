@@ -1,0 +1,149 @@
+//! What outlives a restart, and what is on the disk.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use backend_mock::{Data, Options, Provisioned, Running, Server};
+
+use crate::client::{get, get_as, messages, options, upload};
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("backend-mock-test-{}", uuid::Uuid::new_v4());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.join("deep").join("mock.sqlite3")
+    }
+
+    async fn start(&self) -> (Running, Provisioned) {
+        let server = Server::start(self.options()).await.unwrap();
+        let demo = server.demo.clone().unwrap();
+        (server, demo)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            data: Data::File(self.data()),
+            ..options()
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn all_bytes(folder: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            bytes.extend(all_bytes(&path));
+        } else {
+            bytes.extend(fs::read(&path).unwrap());
+        }
+    }
+    bytes
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+#[tokio::test]
+async fn everything_acknowledged_outlives_a_restart() {
+    let folder = Folder::new();
+    let (server, demo) = folder.start().await;
+    let reply = upload(&server, &demo, "a.txt", b"hello").await.unwrap();
+    let file_id = reply.json()["result"]["document"]["file_id"].clone();
+    // No shutdown: as if the process had been killed.
+    drop(server);
+
+    let (server, again) = folder.start().await;
+    assert_eq!(again.user_id, demo.user_id);
+    assert_eq!(again.bot_token, demo.bot_token);
+    assert_eq!(again.channel_id, demo.channel_id);
+    // The token of before is good still.
+    let reply = get_as(&server, "/api/worker/credentials", &demo.auth_token).await;
+    assert_eq!(reply.json()["bot_token"], demo.bot_token);
+    assert_eq!(messages(&server).await[0]["file_id"], file_id);
+    let path = format!("/_control/files/{}", file_id.as_str().unwrap());
+    assert_eq!(get(&server, &path).await.body, b"hello");
+    let reply = upload(&server, &again, "b.txt", b"x").await.unwrap();
+    assert_eq!(reply.json()["result"]["message_id"], 2);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_secret_is_on_the_disk_in_the_clear() {
+    let folder = Folder::new();
+    let (server, demo) = folder.start().await;
+    let credentials = get_as(&server, "/api/worker/credentials", &demo.auth_token).await;
+    let credentials = credentials.json();
+    server.shutdown().await;
+    let bytes = all_bytes(&folder.0);
+    assert!(contains(&bytes, &demo.user_id));
+    let (_, bot_secret) = demo.bot_token.split_once(':').unwrap();
+    for secret in [
+        bot_secret,
+        credentials["telegram_session"].as_str().unwrap(),
+        credentials["telegram_api_hash"].as_str().unwrap(),
+    ] {
+        assert!(!contains(&bytes, secret));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_key_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let (server, _) = folder.start().await;
+    let mut key = folder.data().into_os_string();
+    key.push(".key");
+    let mode = fs::metadata(key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_fit_the_data_is_told_at_the_start() {
+    let folder = Folder::new();
+    let (server, _) = folder.start().await;
+    server.shutdown().await;
+    let other_key = Options {
+        encryption_key: Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned()),
+        ..folder.options()
+    };
+    assert!(Server::start(other_key).await.is_err());
+    let malformed = Options {
+        encryption_key: Some("short".to_owned()),
+        ..folder.options()
+    };
+    assert!(Server::start(malformed).await.is_err());
+}
+
+#[tokio::test]
+async fn a_file_left_half_written_is_gone_at_the_next_start() {
+    let folder = Folder::new();
+    let (server, _) = folder.start().await;
+    server.shutdown().await;
+    let mut files = folder.data().into_os_string();
+    files.push(".files");
+    let files = PathBuf::from(files);
+    fs::write(files.join("left.part"), b"half").unwrap();
+    let (server, _) = folder.start().await;
+    assert_eq!(fs::read_dir(&files).unwrap().count(), 0);
+    server.shutdown().await;
+}

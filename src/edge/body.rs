@@ -3,11 +3,11 @@
 //! With a BYOB reader: workerd's default reader gives at most 4096 bytes a read. One buffer travels
 //! back and forth, as each read takes it and gives it back under a new view.
 
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::js::{ByobReader, ReadResult};
+use super::js::{self, ByobReader, ReadResult};
 use crate::host::{Body, Chunk, ClientGone, Want};
 
 /// Bytes of one read: enough that the turns of the event loop cost little beside the bytes.
@@ -34,6 +34,8 @@ pub(super) struct RequestBody {
     request: web_sys::Request,
     reader: Option<ByobReader>,
     spare: Option<ArrayBuffer>,
+    /// A native pipe that has the stream; it is free again when this is settled.
+    piped: Option<Promise>,
 }
 
 impl RequestBody {
@@ -42,6 +44,7 @@ impl RequestBody {
             request,
             reader: None,
             spare: None,
+            piped: None,
         }
     }
 
@@ -50,16 +53,14 @@ impl RequestBody {
         self.request.body()
     }
 
+    /// Notes that the stream belongs to a pipe until that promise is settled.
+    pub(super) fn is_piped_by(&mut self, promise: &Promise) {
+        self.piped = Some(promise.clone());
+    }
+
     fn reader(&mut self) -> Option<&ByobReader> {
         if self.reader.is_none() {
-            let options = web_sys::ReadableStreamGetReaderOptions::new();
-            options.set_mode(web_sys::ReadableStreamReaderMode::Byob);
-            self.reader = Some(
-                self.request
-                    .body()?
-                    .get_reader_with_options(&options)
-                    .unchecked_into(),
-            );
+            self.reader = js::byob_reader(&self.request.body()?).ok();
         }
         self.reader.as_ref()
     }
@@ -103,8 +104,9 @@ impl Body for RequestBody {
     }
 
     async fn drain(&mut self, most_bytes: u64) {
-        if self.request.body_used() && self.reader.is_none() {
-            return;
+        if let Some(piped) = self.piped.take() {
+            // It has failed, or it would not have come to this.
+            let _ = JsFuture::from(piped).await;
         }
         let mut drained = 0;
         while let Ok(Some(chunk)) = self.read(Want::Some).await {

@@ -1,8 +1,8 @@
 //! Bindings that `web-sys` and `worker` lack.
 
 use js_sys::{Promise, Uint8Array};
-use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsValue};
 
 #[wasm_bindgen]
 extern "C" {
@@ -13,6 +13,15 @@ extern "C" {
 
     #[wasm_bindgen(constructor)]
     pub(super) fn new() -> IdentityTransformStream;
+
+    #[wasm_bindgen(extends = web_sys::ReadableStream)]
+    type ByteStream;
+
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn get_reader(
+        this: &ByteStream,
+        options: &web_sys::ReadableStreamGetReaderOptions,
+    ) -> Result<ByobReader, JsValue>;
 
     /// A BYOB reader with workerd's `readAtLeast`.
     #[wasm_bindgen(extends = web_sys::ReadableStreamByobReader)]
@@ -46,4 +55,11 @@ extern "C" {
 /// The global `crypto`.
 pub(super) fn crypto() -> web_sys::Crypto {
     CRYPTO.with(Clone::clone)
+}
+
+/// A BYOB reader of the stream; an error when somebody else reads it already.
+pub(super) fn byob_reader(stream: &web_sys::ReadableStream) -> Result<ByobReader, JsValue> {
+    let options = web_sys::ReadableStreamGetReaderOptions::new();
+    options.set_mode(web_sys::ReadableStreamReaderMode::Byob);
+    stream.unchecked_ref::<ByteStream>().get_reader(&options)
 }

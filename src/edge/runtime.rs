@@ -13,7 +13,7 @@ use web_sys::{AbortController, AbortSignal, RequestInit, RequestRedirect, Respon
 use worker::worker_sys::Context;
 
 use super::body::{JsChunk, RequestBody};
-use super::js::{self, ByobReader, ReadResult};
+use super::js::{self, ReadResult};
 use super::sink::StreamSink;
 use crate::host::{Answer, Call, CallFault, Host, Method, Open, UnixMillis};
 
@@ -184,9 +184,7 @@ async fn read_bounded(response: &Response, max_bytes: usize) -> Result<Vec<u8>, 
         return Ok(Vec::new());
     };
     let room = u32::try_from(max_bytes).unwrap_or(u32::MAX - 1) + 1;
-    let options = web_sys::ReadableStreamGetReaderOptions::new();
-    options.set_mode(web_sys::ReadableStreamReaderMode::Byob);
-    let reader: ByobReader = stream.get_reader_with_options(&options).unchecked_into();
+    let reader = js::byob_reader(&stream).map_err(|error| fault(&error))?;
     let promise = reader.read_at_least(room, &Uint8Array::new_with_length(room));
     let result: ReadResult = JsFuture::from(promise)
         .await

@@ -19,6 +19,8 @@ use crate::host::{PipeBroken, Sink, SinkClosed};
 pub(super) struct StreamSink {
     writable: web_sys::WritableStream,
     writer: Option<web_sys::WritableStreamDefaultWriter>,
+    /// Ends a native pipe that is under way.
+    pipe: Option<web_sys::AbortController>,
     closed: bool,
 }
 
@@ -39,6 +41,7 @@ impl StreamSink {
             Self {
                 writable,
                 writer,
+                pipe: None,
                 closed: false,
             },
             stream.readable(),
@@ -84,7 +87,14 @@ impl Sink for StreamSink {
         options.set_prevent_close(true);
         // What is left of it is drained when the other side fails.
         options.set_prevent_cancel(true);
-        let piped = JsFuture::from(source.pipe_to_with_options(&self.writable, &options)).await;
+        self.pipe = web_sys::AbortController::new().ok();
+        if let Some(pipe) = &self.pipe {
+            options.set_signal(&pipe.signal());
+        }
+        let piped = source.pipe_to_with_options(&self.writable, &options);
+        body.is_piped_by(&piped);
+        let piped = JsFuture::from(piped).await;
+        self.pipe = None;
         self.writer = self.writable.get_writer().ok();
         piped.map(drop).map_err(|_| PipeBroken)
     }
@@ -101,7 +111,9 @@ impl Sink for StreamSink {
 
 impl Drop for StreamSink {
     fn drop(&mut self) {
-        if !self.closed {
+        if let Some(pipe) = &self.pipe {
+            pipe.abort();
+        } else if !self.closed {
             let aborted = match &self.writer {
                 Some(writer) => writer.abort(),
                 None => self.writable.abort(),

@@ -56,6 +56,8 @@ pub enum Error {
     },
     /// The client went away.
     ClientGone,
+    /// The client went away, or Telegram did: the runtime's pipe between them can't tell which.
+    Interrupted,
     /// The client sent nothing for too long.
     ClientStalled,
     /// A setting is missing or can't be used.
@@ -167,6 +169,7 @@ impl Error {
             Self::Busy => passing(503, "buffer_full", "Too many uploads are being buffered", "Try again shortly. Put authToken before the file, or send it as a header, and the upload needs no buffer.").after(BUSY_RETRY_AFTER_SECONDS),
             Self::TooLargeToBuffer { limit } => lasting(413, "too_large_to_buffer", format!("File too large (max {})", megabytes(*limit)), "That is the limit when the file comes before authToken. Put authToken before the file, or send it as a header."),
             Self::ClientGone => passing(400, "client_disconnected", "Malformed request: the body ended before its time", "Try again."),
+            Self::Interrupted => passing(400, "upload_interrupted", "The upload was interrupted before its end", "The browser's connection broke, or the one to Telegram. Nothing was stored: try again."),
             Self::ClientStalled => passing(408, "client_stalled", "The upload stalled", "Check the connection, and try again."),
             Self::Config(error) => lasting(500, "misconfigured", format!("The worker is misconfigured: {error}"), "Set it in wrangler.toml under [vars], or as a secret, and deploy again."),
             Self::Backend(fault) => describe_backend(fault),

@@ -132,22 +132,13 @@ pub trait Chunk {
     fn len(&self) -> usize;
 }
 
-/// How much a read should bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// What is there: the piece is written on at once.
-    Some,
-    /// A full buffer: the piece is kept, and a buffer that is half empty takes as much room.
-    Full,
-}
-
 /// An incoming body.
 pub trait Body {
     /// A piece of it.
     type Chunk: Chunk;
-    /// The next piece, never empty; `None` at the end.
-    fn read(&mut self, want: Want)
-    -> impl Future<Output = Result<Option<Self::Chunk>, ClientGone>>;
+    /// The next piece; `None` at the end. All but the last fill their buffer: a piece costs a turn of
+    /// the event loop however small it is, and one that is kept takes its buffer's room.
+    fn read(&mut self) -> impl Future<Output = Result<Option<Self::Chunk>, ClientGone>>;
     /// Gives back the buffer of a chunk that nobody needs any more, for the next read.
     fn recycle(&mut self, chunk: Self::Chunk);
     /// The whole body at once; for small ones.

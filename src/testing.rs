@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::host::{
     Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Open, PipeBroken, Sink, SinkClosed,
-    UnixMillis, Want,
+    UnixMillis,
 };
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
@@ -288,7 +288,7 @@ impl TestBody {
 impl Body for TestBody {
     type Chunk = TestChunk;
 
-    async fn read(&mut self, _: Want) -> Result<Option<TestChunk>, ClientGone> {
+    async fn read(&mut self) -> Result<Option<TestChunk>, ClientGone> {
         match (self.pieces.pop_front(), self.end) {
             (Some(piece), _) => Ok(Some(TestChunk(piece))),
             (None, End::Good) => Ok(None),
@@ -301,14 +301,14 @@ impl Body for TestBody {
 
     async fn read_whole(&mut self) -> Result<Vec<u8>, ClientGone> {
         let mut whole = Vec::new();
-        while let Some(chunk) = self.read(Want::Full).await? {
+        while let Some(chunk) = self.read().await? {
             whole.extend(chunk.0);
         }
         Ok(whole)
     }
 
     async fn drain(&mut self, _: u64) {
-        while let Ok(Some(_)) = self.read(Want::Some).await {}
+        while let Ok(Some(_)) = self.read().await {}
     }
 }
 
@@ -363,7 +363,7 @@ impl Sink for TestSink {
     }
 
     async fn pipe(&mut self, body: &mut TestBody) -> Result<(), PipeBroken> {
-        while let Some(chunk) = body.read(Want::Some).await.map_err(|_| PipeBroken)? {
+        while let Some(chunk) = body.read().await.map_err(|_| PipeBroken)? {
             self.take(&chunk.0).await.map_err(|_| PipeBroken)?;
         }
         Ok(())

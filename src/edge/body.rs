@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use super::js::{self, ByobReader, ReadResult};
-use crate::host::{Body, Chunk, ClientGone, Want};
+use crate::host::{Body, Chunk, ClientGone};
 
 /// Bytes of one read: enough that the turns of the event loop cost little beside the bytes.
 const BUFFER_BYTES: u32 = 256 * 1024;
@@ -69,7 +69,7 @@ impl RequestBody {
 impl Body for RequestBody {
     type Chunk = JsChunk;
 
-    async fn read(&mut self, want: Want) -> Result<Option<JsChunk>, ClientGone> {
+    async fn read(&mut self) -> Result<Option<JsChunk>, ClientGone> {
         let buffer = self
             .spare
             .take()
@@ -78,10 +78,9 @@ impl Body for RequestBody {
             return Ok(None);
         };
         let view = Uint8Array::new(&buffer);
-        let promise = match want {
-            Want::Some => reader.read_with_array_buffer_view(&view),
-            Want::Full => reader.read_at_least(view.length(), &view),
-        };
+        let promise = reader
+            .read_at_least(view.length(), &view)
+            .map_err(|_| ClientGone)?;
         let result: ReadResult = JsFuture::from(promise)
             .await
             .map_err(|_| ClientGone)?
@@ -109,7 +108,7 @@ impl Body for RequestBody {
             let _ = JsFuture::from(piped).await;
         }
         let mut drained = 0;
-        while let Ok(Some(chunk)) = self.read(Want::Some).await {
+        while let Ok(Some(chunk)) = self.read().await {
             drained += u64::from(chunk.view.length());
             if drained > most_bytes {
                 return;

@@ -29,8 +29,12 @@ extern "C" {
 
     /// Fills `view` with at least `min` bytes, unless the stream ends before
     /// (developers.cloudflare.com, "`ReadableStreamBYOBReader`").
-    #[wasm_bindgen(method, js_name = readAtLeast)]
-    pub(super) fn read_at_least(this: &ByobReader, min: u32, view: &Uint8Array) -> Promise;
+    #[wasm_bindgen(method, catch, js_name = readAtLeast)]
+    pub(super) fn read_at_least(
+        this: &ByobReader,
+        min: u32,
+        view: &Uint8Array,
+    ) -> Result<Promise, JsValue>;
 
     /// What a read gives.
     pub(super) type ReadResult;

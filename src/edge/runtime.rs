@@ -185,7 +185,9 @@ async fn read_bounded(response: &Response, max_bytes: usize) -> Result<Vec<u8>, 
     };
     let room = u32::try_from(max_bytes).unwrap_or(u32::MAX - 1) + 1;
     let reader = js::byob_reader(&stream).map_err(|error| fault(&error))?;
-    let promise = reader.read_at_least(room, &Uint8Array::new_with_length(room));
+    let promise = reader
+        .read_at_least(room, &Uint8Array::new_with_length(room))
+        .map_err(|error| fault(&error))?;
     let result: ReadResult = JsFuture::from(promise)
         .await
         .map_err(|error| fault(&error))?

@@ -7,7 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use super::body::RequestBody;
 use super::{exchange, runtime};
-use crate::host::{Body as _, CallFault, Chunk as _, Want};
+use crate::host::{Body as _, CallFault};
 use crate::http::Reply;
 
 fn request(url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> web_sys::Request {
@@ -53,23 +53,9 @@ fn a_requests_head_is_read_as_it_came() {
 }
 
 #[wasm_bindgen_test]
-async fn a_body_is_read_in_pieces_through_one_buffer() {
-    let bytes: Vec<u8> = (0..600_000_u32).flat_map(u32::to_le_bytes).collect();
-    let mut body = RequestBody::new(request("http://host/", &[], Some(&bytes)));
-    let (mut whole, mut scratch) = (Vec::new(), Vec::new());
-    while let Some(chunk) = body.read(Want::Some).await.expect("readable") {
-        chunk.copy_into(&mut scratch);
-        assert_eq!(scratch.len(), chunk.len());
-        whole.extend_from_slice(&scratch);
-        body.recycle(chunk);
-    }
-    assert!(whole == bytes, "{} bytes of {}", whole.len(), bytes.len());
-}
-
-#[wasm_bindgen_test]
 async fn a_request_without_a_body_has_an_empty_one() {
     let mut body = RequestBody::new(request("http://host/", &[], None));
-    assert!(body.read(Want::Some).await.expect("readable").is_none());
+    assert!(body.read().await.expect("readable").is_none());
     assert_eq!(body.read_whole().await, Ok(Vec::new()));
     body.drain(10).await;
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::transmit::Transmission;
 use crate::error::Error;
-use crate::host::{Body, Chunk as _, Want};
+use crate::host::{Body, Chunk as _};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
 
 /// An incoming form, and where its reading stands.
@@ -16,7 +16,6 @@ pub(super) struct Incoming<'a, B: Body> {
     /// The chunk's bytes, here to be looked at. One allocation serves the whole body.
     bytes: Vec<u8>,
     cursor: usize,
-    want: Want,
 }
 
 /// A piece of the file.
@@ -35,7 +34,6 @@ impl<'a, B: Body> Incoming<'a, B> {
             chunk: None,
             bytes: Vec::new(),
             cursor: 0,
-            want: Want::Some,
         })
     }
 
@@ -47,11 +45,6 @@ impl<'a, B: Body> Incoming<'a, B> {
     /// The bytes of a [`Piece::Held`].
     pub(super) fn held(&self, held: usize) -> &[u8] {
         self.reader.held(held)
-    }
-
-    /// Says that the pieces to come will be kept.
-    pub(super) fn keep_pieces(&mut self) {
-        self.want = Want::Full;
     }
 
     /// Reads up to the file.
@@ -105,12 +98,7 @@ impl<'a, B: Body> Incoming<'a, B> {
             if let Some(transmission) = transmission {
                 transmission.reads();
             }
-            let Some(chunk) = self
-                .body
-                .read(self.want)
-                .await
-                .map_err(|_| Error::ClientGone)?
-            else {
+            let Some(chunk) = self.body.read().await.map_err(|_| Error::ClientGone)? else {
                 return Ok(None);
             };
             chunk.copy_into(&mut self.bytes);

@@ -24,9 +24,7 @@ use std::rc::Rc;
 use crate::config::Config;
 use crate::credentials::{self, AuthToken, Credentials, Source};
 use crate::error::Error;
-use crate::host::{
-    Answer, Body as _, Chunk as _, ClientGone, Host, Open, Sink as _, UnixMillis, Want, within,
-};
+use crate::host::{Answer, Body as _, Chunk as _, Host, Open, Sink as _, UnixMillis};
 use crate::http::RequestHead;
 use crate::isolate::Shared;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
@@ -38,15 +36,13 @@ use crate::text::hex;
 
 use incoming::{Incoming, Piece};
 pub use report::{Lane, Receipt, Report};
-use transmit::{Broken, Transmission, Undone, transmit};
+use transmit::{Transmission, Undone, transmit};
 
 /// Forms up to this `Content-Length`, in bytes, take the small lane.
 const SMALL_FORM_BYTES: u64 = 256 * 1024;
 /// What a form may have beside its file, in bytes: fields, headers, preamble and epilogue. A form
 /// whose `Content-Length` is over the file limit by more than this is refused unread.
 const MAX_FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
-/// How long a client is waited for that may be gone, in milliseconds.
-const CLIENT_SIGN_MS: u32 = 100;
 /// The name of a file that has none.
 const DEFAULT_FILE_NAME: &str = "file";
 const EVENT_ID_BYTES: usize = 16;
@@ -180,16 +176,14 @@ impl<H: Host> Upload<'_, H> {
         let pump = async {
             sink.write(opening.as_bytes()).await?;
             let size = if let Some(length) = head.content_length {
-                transmission.pipes();
-                if sink.pipe(body).await.is_err() {
-                    return Err(which_side_broke(self.host, body).await);
-                }
+                transmission.pipes(length);
+                sink.pipe(body).await?;
                 length
             } else {
                 // Without a length the limit can only be kept by counting.
                 let mut size = 0;
                 transmission.reads();
-                while let Some(chunk) = body.read(Want::Some).await? {
+                while let Some(chunk) = body.read().await? {
                     let bytes = chunk.len();
                     size += bytes as u64;
                     if size > limit {
@@ -257,11 +251,10 @@ impl<H: Host> Upload<'_, H> {
         // What the form may still say goes last. The name in the part's header can't: if `fileName`
         // comes behind the file, Telegram knows the file by its own name, and caption, reply and
         // notification have the better one.
-        let early_caption = early
-            .caption
-            .as_ref()
-            .map(|_| caption(&early, &file))
-            .transpose()?;
+        let early_caption = match early.caption {
+            Some(_) => Some(caption(&early, &file)?),
+            None => None,
+        };
         let envelope = self.envelope();
         let opening = envelope.opening(
             credentials.chat_id.as_str(),
@@ -294,14 +287,13 @@ impl<H: Host> Upload<'_, H> {
             this.token(fields)?;
             this.check_user(&credentials, fields)?;
             let file = file_info(&part, fields);
-            let late_caption = if early_caption.is_some() {
-                None
-            } else {
-                Some(caption(fields, &file)?)
+            let late_caption = match early_caption {
+                Some(_) => None,
+                None => Some(caption(fields, &file)?),
             };
+            let closing = envelope.closing(late_caption.as_deref());
             transmission.commits();
-            sink.write(envelope.closing(late_caption.as_deref()).as_bytes())
-                .await?;
+            sink.write(closing.as_bytes()).await?;
             sink.close().await?;
             Ok((size, file))
         };
@@ -346,7 +338,6 @@ impl<H: Host> Upload<'_, H> {
             }
         };
         cover(length.unwrap_or_default())?;
-        incoming.keep_pieces();
         let mut pieces = Vec::new();
         let mut size = 0;
         while let Some(piece) = incoming.next_piece(None).await? {
@@ -619,14 +610,6 @@ impl<C> Piece<C> {
             Self::Range(_, range) => range.len(),
             Self::Held(held) => *held,
         }
-    }
-}
-
-/// After a broken pipe: a client that is there sends on, and one that is gone shows at once.
-async fn which_side_broke<H: Host>(host: &H, body: &mut H::Body) -> Broken {
-    match within(host, CLIENT_SIGN_MS, body.read(Want::Some)).await {
-        Some(Err(ClientGone)) => Broken::Request(Error::ClientGone),
-        _ => Broken::Sink,
     }
 }
 

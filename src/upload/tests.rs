@@ -439,18 +439,19 @@ fn an_answer_that_comes_before_the_bodys_end_is_heard() {
 
 #[test]
 fn a_connection_that_closes_midway_stores_nothing_and_its_last_words_count() {
-    let closing = |moment| Script {
-        closes_at: 100_000,
-        moment,
-        ..Script::answering(telegram_error(413, "Request Entity Too Large"))
-    };
-    for (moment, code) in [
-        (Moment::Never, (502, "telegram_unreachable")),
-        (Moment::AfterBytes(60_000), (413, "telegram_too_large")),
+    let too_large = telegram_error(413, "Request Entity Too Large");
+    for (answer, code) in [
+        (Err(CallFault::Network), (502, "telegram_unreachable")),
+        (Ok(too_large), (413, "telegram_too_large")),
     ] {
         for (lane, request) in lanes(200_000).into_iter().take(3) {
             let bench = Bench::new();
-            bench.host.script(closing(moment));
+            bench.host.script(Script {
+                answer: answer.clone(),
+                moment: Moment::AfterBytes(60_000),
+                stalls_at: usize::MAX,
+                closes_at: 100_000,
+            });
             let told = bench.send(request);
             assert_eq!(told.code(), code, "{lane}");
             bench.assert_nothing_stored();

@@ -6,16 +6,19 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::error::Error;
-use crate::host::{Answer, CallFault, ClientGone, Host, SinkClosed, within};
+use crate::host::{Answer, CallFault, ClientGone, Host, PipeBroken, SinkClosed, within};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
-/// How long a client may send nothing, in milliseconds.
-const CLIENT_IDLE_MS: u32 = 60_000;
+/// How long a client may take to fill a buffer, in milliseconds.
+const CLIENT_IDLE_MS: u32 = 120_000;
+/// How slow a native pipe may be on the whole. Slower than any connection on which somebody would
+/// upload a file that is large enough for it to matter.
+const LEAST_PIPE_BYTES_PER_SECOND: u64 = 16 * 1024;
 /// How long Telegram's words are waited for after it closed its side, and the end of the body after
 /// Telegram said that all went well: both are on this machine already, if anywhere.
 const AFTERMATH_MS: u32 = 2_000;
@@ -27,6 +30,8 @@ pub(super) enum Broken {
     Request(Error),
     /// Telegram takes no more.
     Sink,
+    /// One of the two is gone, and a native pipe can't tell which.
+    Pipe,
 }
 
 impl From<Error> for Broken {
@@ -53,13 +58,22 @@ impl From<SinkClosed> for Broken {
     }
 }
 
+impl From<PipeBroken> for Broken {
+    fn from(_: PipeBroken) -> Self {
+        Self::Pipe
+    }
+}
+
 /// For what a transmission waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Client,
     Telegram,
-    /// A native pipe: for which of the two can't be told from here.
-    Either,
+    /// A native pipe, which shows neither its progress nor for which of the two it waits. It has this
+    /// long for the whole of it, in milliseconds.
+    Pipe {
+        deadline_ms: u32,
+    },
 }
 
 /// Where a transmission is.
@@ -88,8 +102,11 @@ impl Transmission {
         self.step(Waiting::Telegram);
     }
 
-    pub(super) fn pipes(&self) {
-        self.step(Waiting::Either);
+    /// To be said before so many bytes are piped natively.
+    pub(super) fn pipes(&self, bytes: u64) {
+        let seconds = bytes / LEAST_PIPE_BYTES_PER_SECOND;
+        let deadline_ms = u32::try_from(seconds * 1000).unwrap_or(u32::MAX);
+        self.step(Waiting::Pipe { deadline_ms });
     }
 
     /// To be said before the closing boundary is written.
@@ -107,13 +124,13 @@ impl Transmission {
     async fn stalls<H: Host>(&self, host: &H, telegram_timeout_ms: u32) -> Waiting {
         loop {
             let (waiting, steps) = (self.waiting.get(), self.steps.get());
-            host.sleep(if waiting == Waiting::Telegram {
-                telegram_timeout_ms
-            } else {
-                CLIENT_IDLE_MS
-            })
-            .await;
-            if self.steps.get() == steps && waiting != Waiting::Either {
+            let patience_ms = match waiting {
+                Waiting::Telegram => telegram_timeout_ms,
+                Waiting::Client => CLIENT_IDLE_MS,
+                Waiting::Pipe { deadline_ms } => telegram_timeout_ms.saturating_add(deadline_ms),
+            };
+            host.sleep(patience_ms).await;
+            if self.steps.get() == steps {
                 return waiting;
             }
         }
@@ -195,6 +212,15 @@ pub(super) async fn transmit<H: Host, T>(
             Some(Ok(answer)) if !is_success(&answer) => Err(transmission.refusal(&answer).into()),
             _ => Err(transmission.lost().into()),
         },
+        // workerd fails the request before the pipe when Telegram is surely gone. Otherwise it can
+        // be either: the errors themselves are the same.
+        First::Pump(Err(Broken::Pipe)) => match now_or_later(host, answer).await {
+            (_, Some(Ok(answer))) if !is_success(&answer) => {
+                Err(transmission.refusal(&answer).into())
+            }
+            (true, _) => Err(transmission.lost().into()),
+            (false, _) => Err(Undone::Request(Error::Interrupted)),
+        },
         First::Answer(Ok(answer)) if is_success(&answer) => {
             match within(host, AFTERMATH_MS, pump).await {
                 Some(Ok(sent)) => Ok((sent, answer)),
@@ -227,4 +253,23 @@ fn after_commit(fault: CallFault) -> TelegramFault {
 
 fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
+}
+
+/// What comes of `future` within [`AFTERMATH_MS`], and whether it was there at once.
+async fn now_or_later<H: Host, F: Future + Unpin>(
+    host: &H,
+    mut future: F,
+) -> (bool, Option<F::Output>) {
+    let mut at_once = true;
+    let output = within(
+        host,
+        AFTERMATH_MS,
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut future).poll(cx);
+            at_once &= polled.is_ready();
+            polled
+        }),
+    )
+    .await;
+    (at_once, output)
 }

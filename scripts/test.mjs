@@ -1,0 +1,58 @@
+// `npm test`: from nothing to all tests passed. It stops at the first step that fails.
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { buildBackendMock, buildWorker, BUNDLE } from "./artifacts.mjs";
+import { checkRustComponents, installPackages, installTools, TOOLS_BIN, WASM_TARGET } from "./toolchain.mjs";
+import { Failure, main, ROOT, show } from "./toolkit.mjs";
+
+// Cloudflare takes 3 MB compressed on the free plan. These limits are far lower, since an isolate starts faster with less.
+const MAX_WASM_BYTES = 1_000_000;
+const MAX_BUNDLE_GZIP_BYTES = 400_000;
+
+const cargo = (args, env) => show("cargo", args.split(" "), { env });
+
+await main(async () => {
+  heading("Set-up");
+  await checkRustComponents();
+  await Promise.all([installPackages(), installTools()]);
+
+  heading("Formatting");
+  await cargo("fmt --all --check");
+
+  heading("Lints");
+  await cargo("clippy --locked --workspace --all-targets -- -D warnings");
+  await cargo("clippy --locked --test e2e -- -D warnings");
+  await cargo(`clippy --locked --lib --tests --target ${WASM_TARGET} -- -D warnings`);
+
+  heading("Tests of the core and of backend-mock");
+  await cargo("test --locked --workspace");
+
+  heading("Tests of the edge, as WebAssembly");
+  await cargo(`test --locked --lib --target ${WASM_TARGET}`, {
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: join(TOOLS_BIN, "wasm-bindgen-test-runner"),
+  });
+
+  heading("Build");
+  await Promise.all([buildWorker(), buildBackendMock()]);
+  await checkBundleSize();
+
+  heading("End-to-end tests, in workerd");
+  // Optimised, since the tests hash every byte that they send.
+  await cargo("test --locked --release --test e2e", {
+    WORKERD_BIN: process.env.WORKERD_BIN ?? createRequire(import.meta.url)("workerd").default,
+  });
+});
+
+function heading(text) {
+  console.log(`\n== ${text}`);
+}
+
+async function checkBundleSize() {
+  const files = await Promise.all(BUNDLE.map((file) => readFile(join(ROOT, file))));
+  const wasm = files[BUNDLE.findIndex((file) => file.endsWith(".wasm"))].length;
+  const gzip = gzipSync(Buffer.concat(files)).length;
+  console.log(`bundle: wasm ${wasm} of ${MAX_WASM_BYTES} bytes, all of it in gzip ${gzip} of ${MAX_BUNDLE_GZIP_BYTES} bytes`);
+  if (wasm > MAX_WASM_BYTES || gzip > MAX_BUNDLE_GZIP_BYTES) throw new Failure("The bundle is too large.");
+}

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::transmit::Transmission;
 use crate::error::Error;
 use crate::host::{Body, Chunk as _};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
@@ -52,7 +51,7 @@ impl<'a, B: Body> Incoming<'a, B> {
     /// # Errors
     /// [`Error::NoFile`] when the form ends without one.
     pub(super) async fn find_file(&mut self) -> Result<FilePart, Error> {
-        while let Some(step) = self.next(None).await? {
+        while let Some(step) = self.next(&|| ()).await? {
             if let Step::FileBegin(part) = step {
                 return Ok(part);
             }
@@ -61,13 +60,14 @@ impl<'a, B: Body> Incoming<'a, B> {
         Err(Error::NoFile)
     }
 
-    /// The next piece of the file; `None` when the whole form has been read.
+    /// The next piece of the file; `None` when the whole form has been read. Before the client is
+    /// waited for, `before_read` is called.
     pub(super) async fn next_piece(
         &mut self,
-        transmission: Option<&Transmission>,
+        before_read: &impl Fn(),
     ) -> Result<Option<Piece<B::Chunk>>, Error> {
         loop {
-            match self.next(transmission).await? {
+            match self.next(before_read).await? {
                 Some(Step::File(range)) => {
                     if let Some(chunk) = &self.chunk {
                         return Ok(Some(Piece::Range(Rc::clone(chunk), range)));
@@ -83,7 +83,7 @@ impl<'a, B: Body> Incoming<'a, B> {
         }
     }
 
-    async fn next(&mut self, transmission: Option<&Transmission>) -> Result<Option<Step>, Error> {
+    async fn next(&mut self, before_read: &impl Fn()) -> Result<Option<Step>, Error> {
         loop {
             if let Some(chunk) = self.chunk.take() {
                 if let Some(step) = self.reader.next(&self.bytes, &mut self.cursor)? {
@@ -95,9 +95,7 @@ impl<'a, B: Body> Incoming<'a, B> {
                     self.body.recycle(chunk);
                 }
             }
-            if let Some(transmission) = transmission {
-                transmission.reads();
-            }
+            before_read();
             let Some(chunk) = self.body.read().await.map_err(|_| Error::ClientGone)? else {
                 return Ok(None);
             };

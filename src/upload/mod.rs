@@ -132,7 +132,7 @@ enum HeldPiece<'a, C> {
     Bytes(Cow<'a, [u8]>),
 }
 
-impl<H: Host> Upload<'_, H> {
+impl<'a, H: Host> Upload<'a, H> {
     /// The body is the file: it goes on without being looked at.
     async fn raw(
         &mut self,
@@ -171,7 +171,7 @@ impl<H: Host> Upload<'_, H> {
             .content_length
             .map(|length| length + (opening.len() + closing.len()) as u64);
         let (mut sink, answer) = self.open(&credentials, &envelope, length);
-        let transmission = Transmission::new();
+        let transmission = self.transmission();
         let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
         let pump = async {
             sink.write(opening.as_bytes()).await?;
@@ -205,14 +205,7 @@ impl<H: Host> Upload<'_, H> {
             Ok(size)
         };
         let began = self.host.now();
-        let result = transmit(
-            self.host,
-            self.config().telegram_timeout_ms,
-            &transmission,
-            pump,
-            answer,
-        )
-        .await;
+        let result = transmit(&transmission, pump, answer).await;
         let (size, stored) = self.answered(began, result, &token, &credentials, source)?;
         Ok(Sent {
             stored,
@@ -263,13 +256,13 @@ impl<H: Host> Upload<'_, H> {
             &file.content_type,
         );
         let (mut sink, answer) = self.open(&credentials, &envelope, None);
-        let transmission = Transmission::new();
+        let transmission = self.transmission();
         let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
         let this = &*self;
         let pump = async {
             sink.write(opening.as_bytes()).await?;
             let mut size = 0;
-            while let Some(piece) = incoming.next_piece(Some(&transmission)).await? {
+            while let Some(piece) = incoming.next_piece(&|| transmission.reads()).await? {
                 size += piece.len() as u64;
                 if size > limit {
                     return Err(too_large.into());
@@ -298,14 +291,7 @@ impl<H: Host> Upload<'_, H> {
             Ok((size, file))
         };
         let began = self.host.now();
-        let result = transmit(
-            self.host,
-            self.config().telegram_timeout_ms,
-            &transmission,
-            pump,
-            answer,
-        )
-        .await;
+        let result = transmit(&transmission, pump, answer).await;
         let ((size, file), stored) = self.answered(began, result, &token, &credentials, source)?;
         Ok(Sent {
             stored,
@@ -340,7 +326,7 @@ impl<H: Host> Upload<'_, H> {
         cover(length.unwrap_or_default())?;
         let mut pieces = Vec::new();
         let mut size = 0;
-        while let Some(piece) = incoming.next_piece(None).await? {
+        while let Some(piece) = incoming.next_piece(&|| ()).await? {
             size += piece.len() as u64;
             if size > limit {
                 return Err(self.too_large());
@@ -415,7 +401,7 @@ impl<H: Host> Upload<'_, H> {
                 &envelope,
                 Some(size + (opening.len() + closing.len()) as u64),
             );
-            let transmission = Transmission::new();
+            let transmission = self.transmission();
             let pump = async {
                 sink.write(opening.as_bytes()).await?;
                 for piece in pieces {
@@ -433,14 +419,7 @@ impl<H: Host> Upload<'_, H> {
                 Ok(())
             };
             let began = self.host.now();
-            let result = transmit(
-                self.host,
-                self.config().telegram_timeout_ms,
-                &transmission,
-                pump,
-                answer,
-            )
-            .await;
+            let result = transmit(&transmission, pump, answer).await;
             match self.answered(began, result, &token, &credentials, source) {
                 Err(error) if may_heal(&error) => {}
                 answered => {
@@ -545,6 +524,10 @@ impl<H: Host> Upload<'_, H> {
         } else {
             Ok(())
         }
+    }
+
+    fn transmission(&self) -> Transmission<'a, H> {
+        Transmission::new(self.host, self.config().telegram_timeout_ms)
     }
 
     fn envelope(&self) -> Envelope {

@@ -10,7 +10,9 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::error::Error;
-use crate::host::{Answer, CallFault, ClientGone, Host, PipeBroken, SinkClosed, within};
+use crate::host::{
+    Answer, CallFault, ClientGone, Host, PipeBroken, SinkClosed, UnixMillis, within,
+};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
@@ -77,27 +79,32 @@ enum Waiting {
 }
 
 /// Where a transmission is.
-#[derive(Debug)]
-pub(super) struct Transmission {
+pub(super) struct Transmission<'a, H> {
+    host: &'a H,
+    telegram_timeout_ms: u32,
     waiting: Cell<Waiting>,
-    /// Steps so far: a transmission that takes no step for long has stalled.
-    steps: Cell<u64>,
+    /// When it took its last step: one that takes none for long has stalled.
+    stepped_at: Cell<UnixMillis>,
     committed: Cell<bool>,
 }
 
-impl Transmission {
-    pub(super) fn new() -> Self {
+impl<'a, H: Host> Transmission<'a, H> {
+    pub(super) fn new(host: &'a H, telegram_timeout_ms: u32) -> Self {
         Self {
+            host,
+            telegram_timeout_ms,
             waiting: Cell::new(Waiting::Telegram),
-            steps: Cell::new(0),
+            stepped_at: Cell::new(host.now()),
             committed: Cell::new(false),
         }
     }
 
+    /// To be said before a piece of the incoming body is read.
     pub(super) fn reads(&self) {
         self.step(Waiting::Client);
     }
 
+    /// To be said before a piece is written.
     pub(super) fn writes(&self) {
         self.step(Waiting::Telegram);
     }
@@ -117,22 +124,29 @@ impl Transmission {
 
     fn step(&self, waiting: Waiting) {
         self.waiting.set(waiting);
-        self.steps.set(self.steps.get() + 1);
+        self.stepped_at.set(self.host.now());
     }
 
     /// Ends when there was no step for as long as the one that is waited for may take.
-    async fn stalls<H: Host>(&self, host: &H, telegram_timeout_ms: u32) -> Waiting {
+    async fn stalls(&self) -> Waiting {
         loop {
-            let (waiting, steps) = (self.waiting.get(), self.steps.get());
+            let waiting = self.waiting.get();
             let patience_ms = match waiting {
-                Waiting::Telegram => telegram_timeout_ms,
+                Waiting::Telegram => self.telegram_timeout_ms,
                 Waiting::Client => CLIENT_IDLE_MS,
-                Waiting::Pipe { deadline_ms } => telegram_timeout_ms.saturating_add(deadline_ms),
+                Waiting::Pipe { deadline_ms } => {
+                    self.telegram_timeout_ms.saturating_add(deadline_ms)
+                }
             };
-            host.sleep(patience_ms).await;
-            if self.steps.get() == steps {
+            let idle_ms = self.host.now().saturating_sub(self.stepped_at.get());
+            let left_ms = u64::from(patience_ms).saturating_sub(idle_ms);
+            if left_ms == 0 {
                 return waiting;
             }
+            // No longer than `patience_ms`, and so within its type. Never 0 either: it sleeps.
+            self.host
+                .sleep(u32::try_from(left_ms).unwrap_or(patience_ms))
+                .await;
         }
     }
 
@@ -181,15 +195,14 @@ enum First<T> {
 ///
 /// Both must be good: a 200 alone does not prove that the body was whole.
 pub(super) async fn transmit<H: Host, T>(
-    host: &H,
-    telegram_timeout_ms: u32,
-    transmission: &Transmission,
+    transmission: &Transmission<'_, H>,
     pump: impl Future<Output = Result<T, Broken>>,
     answer: impl Future<Output = Result<Answer, CallFault>>,
 ) -> Result<(T, Answer), Undone> {
+    let host = transmission.host;
     let mut pump = pin!(pump);
     let mut answer = pin!(answer);
-    let mut stalls = pin!(transmission.stalls(host, telegram_timeout_ms));
+    let mut stalls = pin!(transmission.stalls());
     let first = poll_fn(|cx| {
         if let Poll::Ready(result) = pump.as_mut().poll(cx) {
             return Poll::Ready(First::Pump(result));
@@ -201,11 +214,21 @@ pub(super) async fn transmit<H: Host, T>(
     })
     .await;
     match first {
-        First::Pump(Ok(sent)) => match within(host, telegram_timeout_ms, answer).await {
-            Some(Ok(answer)) => Ok((sent, answer)),
-            Some(Err(fault)) => Err(after_commit(fault).into()),
-            None => Err(TelegramFault::OutcomeUnknown { timed_out: true }.into()),
-        },
+        First::Pump(Ok(sent)) => {
+            // The wait for the answer begins where the last write ended.
+            transmission.writes();
+            let answered = poll_fn(|cx| {
+                if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Some(result));
+                }
+                stalls.as_mut().poll(cx).map(|_| None)
+            });
+            match answered.await {
+                Some(Ok(answer)) => Ok((sent, answer)),
+                Some(Err(fault)) => Err(after_commit(fault).into()),
+                None => Err(TelegramFault::OutcomeUnknown { timed_out: true }.into()),
+            }
+        }
         First::Pump(Err(Broken::Request(error))) => Err(Undone::Request(error)),
         First::Pump(Err(Broken::Sink)) => match within(host, AFTERMATH_MS, answer).await {
             // Telegram closed its side with words: it did not like the request.

@@ -1,25 +1,35 @@
 //! Request heads in, replies out.
 
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::JsValue;
 
+use super::js;
 use crate::http::{Reply, RequestHead};
+
+/// The headers that the core wants to know, in the order in which [`head`] takes them.
+const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers";
 
 /// What the core wants to know of a request.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
-    let headers = request.headers();
-    let header = |name: &str| headers.get(name).ok().flatten();
-    let url = request.url();
-    let (path, query) = path_and_query(&url);
+    let text = js::head(request, WANTED);
+    let mut lines = text.split('\n');
+    let method = lines.next().unwrap_or_default().to_owned();
+    let (path, query) = path_and_query(lines.next().unwrap_or_default());
+    let mut header = || {
+        lines
+            .next()
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+    };
     RequestHead {
-        method: request.method(),
+        method,
         path: path.to_owned(),
         query: query.to_owned(),
-        content_type: header("content-type"),
-        content_length: header("content-length").and_then(|length| length.trim().parse().ok()),
-        authorization: header("authorization"),
-        user_id: header("x-user-id"),
-        origin: header("origin"),
-        requested_headers: header("access-control-request-headers"),
+        content_type: header(),
+        content_length: header().and_then(|length| length.trim().parse().ok()),
+        authorization: header(),
+        user_id: header(),
+        origin: header(),
+        requested_headers: header(),
     }
 }
 
@@ -33,13 +43,14 @@ fn path_and_query(url: &str) -> (&str, &str) {
 
 /// The reply as JavaScript has it.
 pub(super) fn response(reply: &Reply) -> Result<web_sys::Response, JsValue> {
-    let headers = web_sys::Headers::new()?;
-    for (name, value) in &reply.headers {
-        headers.append(name, value)?;
-    }
-    let init = web_sys::ResponseInit::new();
-    init.set_status(reply.status);
-    init.set_headers(headers.unchecked_ref());
-    let body = (!reply.body.is_empty()).then_some(reply.body.as_str());
-    web_sys::Response::new_with_opt_str_and_init(body, &init)
+    js::respond(reply.status, &header_lines(&reply.headers), &reply.body)
+}
+
+/// Headers as they cross the border.
+pub(super) fn header_lines(headers: &[(&str, String)]) -> String {
+    let lines: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}:{value}"))
+        .collect();
+    lines.join("\n")
 }

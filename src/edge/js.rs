@@ -1,4 +1,4 @@
-//! Bindings that `web-sys` and `worker` lack.
+//! Bindings that `web-sys` and `worker` lack, and those of `glue.js`.
 
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -44,21 +44,42 @@ extern "C" {
 
     #[wasm_bindgen(thread_local_v2, js_name = crypto)]
     static CRYPTO: web_sys::Crypto;
-
-    /// `fetch` with its options in one plain object.
-    #[wasm_bindgen(js_name = fetch)]
-    pub(super) fn fetch(url: &str, init: &web_sys::RequestInit) -> Promise;
 }
 
-#[wasm_bindgen(inline_js = "export function mark_handled(promise) { promise.catch(() => {}); }")]
+#[wasm_bindgen(module = "/src/edge/glue.js")]
 extern "C" {
-    /// Keeps a rejection of `promise` from being reported as unhandled.
-    pub(super) fn mark_handled(promise: &JsValue);
-}
+    pub(super) fn ignore(promise: &Promise);
 
-/// The global `crypto`.
-pub(super) fn crypto() -> web_sys::Crypto {
-    CRYPTO.with(Clone::clone)
+    pub(super) fn head(request: &web_sys::Request, wanted: &str) -> String;
+
+    #[wasm_bindgen(catch)]
+    pub(super) fn respond(
+        status: u16,
+        headers: &str,
+        body: &str,
+    ) -> Result<web_sys::Response, JsValue>;
+
+    pub(super) fn exchange(
+        url: &str,
+        method: &str,
+        headers: &str,
+        body: &JsValue,
+        timeout_ms: u32,
+        signal: Option<&web_sys::AbortSignal>,
+        max: u32,
+    ) -> Promise;
+
+    /// What an exchange gives.
+    pub(super) type Exchanged;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn status(this: &Exchanged) -> u16;
+
+    #[wasm_bindgen(method, getter, js_name = retryAfter)]
+    pub(super) fn retry_after(this: &Exchanged) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn body(this: &Exchanged) -> Option<Uint8Array>;
 }
 
 /// A BYOB reader of the stream; an error when somebody else reads it already.
@@ -66,4 +87,9 @@ pub(super) fn byob_reader(stream: &web_sys::ReadableStream) -> Result<ByobReader
     let options = web_sys::ReadableStreamGetReaderOptions::new();
     options.set_mode(web_sys::ReadableStreamReaderMode::Byob);
     stream.unchecked_ref::<ByteStream>().get_reader(&options)
+}
+
+/// The global `crypto`.
+pub(super) fn crypto() -> web_sys::Crypto {
+    CRYPTO.with(Clone::clone)
 }

@@ -7,6 +7,7 @@
 //! | `sink` | writing a request's body |
 //! | `exchange` | request heads in, replies out |
 //! | `js` | bindings that `web-sys` and `worker` lack |
+//! | `glue.js` | what one call of JavaScript does better than ten |
 
 mod body;
 mod exchange;
@@ -18,8 +19,8 @@ mod sink;
 mod tests;
 
 use js_sys::{Promise, Reflect};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::future_to_promise;
 use worker::worker_sys::Context;
 
@@ -67,9 +68,4 @@ pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promi
     });
     runtime.keep_alive(&promise);
     promise
-}
-
-/// Marks a promise whose outcome does not matter: a rejection of it is nobody's error.
-fn ignore(promise: &Promise) {
-    js::mark_handled(promise.unchecked_ref());
 }

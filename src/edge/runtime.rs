@@ -9,11 +9,12 @@ use std::time::Duration;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::{AbortController, AbortSignal, RequestInit, RequestRedirect, Response};
+use web_sys::AbortController;
 use worker::worker_sys::Context;
 
 use super::body::{JsChunk, RequestBody};
-use super::js::{self, ReadResult};
+use super::exchange::header_lines;
+use super::js::{self, Exchanged};
 use super::sink::StreamSink;
 use crate::host::{Answer, Call, CallFault, Host, Method, Open, UnixMillis};
 
@@ -73,39 +74,46 @@ impl Host for Runtime {
     }
 
     async fn call(&self, call: Call) -> Result<Answer, CallFault> {
-        let init = RequestInit::new();
-        init.set_method(match call.method {
+        let method = match call.method {
             Method::Get => "GET",
             Method::Post => "POST",
-        });
-        if let Ok(headers) = web_sys::Headers::new() {
-            for (name, value) in &call.headers {
-                let _ = headers.append(name, value);
-            }
-            init.set_headers(&headers);
-        }
-        if !call.body.is_empty() {
-            init.set_body(&Uint8Array::from(call.body.as_slice()));
-        }
-        let signal = AbortSignal::timeout_with_u32(call.timeout_ms);
-        fetch(&call.url, &init, &signal, call.max_answer_bytes).await
+        };
+        let body = if call.body.is_empty() {
+            JsValue::UNDEFINED
+        } else {
+            Uint8Array::from(call.body.as_slice()).into()
+        };
+        let max = u32::try_from(call.max_answer_bytes).unwrap_or(u32::MAX);
+        let headers = header_lines(&call.headers);
+        read_answer(js::exchange(
+            &call.url,
+            method,
+            &headers,
+            &body,
+            call.timeout_ms,
+            None,
+            max,
+        ))
+        .await
     }
 
     fn open(&self, open: Open) -> (StreamSink, StreamedAnswer) {
         let (sink, body) = StreamSink::new(open.length);
-        let init = RequestInit::new();
-        init.set_method("POST");
-        if let Ok(headers) = web_sys::Headers::new() {
-            let _ = headers.append("content-type", &open.content_type);
-            init.set_headers(&headers);
-        }
-        init.set_body(&body);
         let controller = AbortController::new().ok();
         let signal = controller.as_ref().map(AbortController::signal);
-        let answer = Box::pin(async move {
-            let signal = signal.ok_or(CallFault::Network)?;
-            fetch(&open.url, &init, &signal, open.max_answer_bytes).await
-        });
+        let max = u32::try_from(open.max_answer_bytes).unwrap_or(u32::MAX);
+        let headers = header_lines(&[("content-type", open.content_type)]);
+        // The caller keeps the time; what is given here holds only where there is no controller.
+        let promise = js::exchange(
+            &open.url,
+            "POST",
+            &headers,
+            &body,
+            u32::MAX,
+            signal.as_ref(),
+            max,
+        );
+        let answer = Box::pin(read_answer(promise));
         (sink, StreamedAnswer { answer, controller })
     }
 }
@@ -137,69 +145,20 @@ impl Drop for StreamedAnswer {
     }
 }
 
-async fn fetch(
-    url: &str,
-    init: &RequestInit,
-    signal: &AbortSignal,
-    max_answer_bytes: usize,
-) -> Result<Answer, CallFault> {
-    // A redirect could lead a token anywhere.
-    init.set_redirect(RequestRedirect::Manual);
-    init.set_signal(Some(signal));
-    let response: Response = JsFuture::from(js::fetch(url, init))
+async fn read_answer(exchange: Promise) -> Result<Answer, CallFault> {
+    let exchanged: Exchanged = JsFuture::from(exchange)
         .await
         .map_err(|error| fault(&error))?
         .unchecked_into();
-    let status = response.status();
-    let header = |name: &str| response.headers().get(name).ok().flatten();
-    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
-    let body = match length {
-        Some(length) if length > max_answer_bytes => {
-            if let Some(body) = response.body() {
-                super::ignore(&body.cancel());
-            }
-            return Err(CallFault::AnswerTooLong { status });
-        }
-        Some(_) => {
-            let promise = response.array_buffer().map_err(|error| fault(&error))?;
-            Uint8Array::new(
-                &JsFuture::from(promise)
-                    .await
-                    .map_err(|error| fault(&error))?,
-            )
-            .to_vec()
-        }
-        None => read_bounded(&response, max_answer_bytes).await?,
-    };
-    Ok(Answer {
-        status,
-        retry_after: header("retry-after"),
-        body,
-    })
-}
-
-/// Reads a body of unknown length, in one read that has room for one byte more than is allowed.
-async fn read_bounded(response: &Response, max_bytes: usize) -> Result<Vec<u8>, CallFault> {
-    let Some(stream) = response.body() else {
-        return Ok(Vec::new());
-    };
-    let room = u32::try_from(max_bytes).unwrap_or(u32::MAX - 1) + 1;
-    let reader = js::byob_reader(&stream).map_err(|error| fault(&error))?;
-    let promise = reader
-        .read_at_least(room, &Uint8Array::new_with_length(room))
-        .map_err(|error| fault(&error))?;
-    let result: ReadResult = JsFuture::from(promise)
-        .await
-        .map_err(|error| fault(&error))?
-        .unchecked_into();
-    let bytes = result.value().map(|view| view.to_vec()).unwrap_or_default();
-    if bytes.len() > max_bytes {
-        super::ignore(&reader.cancel());
-        return Err(CallFault::AnswerTooLong {
-            status: response.status(),
-        });
+    let status = exchanged.status();
+    match exchanged.body() {
+        Some(body) => Ok(Answer {
+            status,
+            retry_after: exchanged.retry_after(),
+            body: body.to_vec(),
+        }),
+        None => Err(CallFault::AnswerTooLong { status }),
     }
-    Ok(bytes)
 }
 
 /// `AbortSignal.timeout` rejects with a `TimeoutError`. The message is not looked at, nor passed on:

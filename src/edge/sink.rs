@@ -8,8 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::FixedLengthStream;
 
 use super::body::{JsChunk, RequestBody};
-use super::ignore;
-use super::js::IdentityTransformStream;
+use super::js::{self, IdentityTransformStream};
 use crate::host::{PipeBroken, Sink, SinkClosed};
 
 /// An outgoing body.
@@ -118,7 +117,7 @@ impl Drop for StreamSink {
                 Some(writer) => writer.abort(),
                 None => self.writable.abort(),
             };
-            ignore(&aborted);
+            js::ignore(&aborted);
         }
     }
 }

@@ -199,8 +199,9 @@ impl<'a, H: Host> Upload<'a, H> {
                 }
                 size
             };
-            transmission.commits();
+            transmission.writes();
             sink.write(closing.as_bytes()).await?;
+            transmission.commits();
             sink.close().await?;
             Ok(size)
         };
@@ -285,8 +286,9 @@ impl<'a, H: Host> Upload<'a, H> {
                 None => Some(caption(fields, &file)?),
             };
             let closing = envelope.closing(late_caption.as_deref());
-            transmission.commits();
+            transmission.writes();
             sink.write(closing.as_bytes()).await?;
+            transmission.commits();
             sink.close().await?;
             Ok((size, file))
         };
@@ -396,25 +398,32 @@ impl<'a, H: Host> Upload<'a, H> {
                 &file.content_type,
             );
             let closing = envelope.closing(None);
-            let (mut sink, answer) = self.open(
-                &credentials,
-                &envelope,
-                Some(size + (opening.len() + closing.len()) as u64),
-            );
+            let length = size + (opening.len() + closing.len()) as u64;
+            let (mut sink, answer) = self.open(&credentials, &envelope, Some(length));
             let transmission = self.transmission();
             let pump = async {
-                sink.write(opening.as_bytes()).await?;
+                // What is in this program's memory goes with one write as far as it can: each costs a
+                // turn of the event loop.
+                let mut bytes = opening.into_bytes();
                 for piece in pieces {
-                    transmission.writes();
                     match piece {
+                        HeldPiece::Bytes(more) => bytes.extend_from_slice(more),
                         HeldPiece::Range(chunk, range) => {
+                            transmission.writes();
+                            if !bytes.is_empty() {
+                                sink.write(&bytes).await?;
+                                bytes.clear();
+                            }
                             sink.write_range(chunk, range.clone()).await?;
                         }
-                        HeldPiece::Bytes(bytes) => sink.write(bytes).await?,
                     }
                 }
-                transmission.commits();
+                transmission.writes();
+                if !bytes.is_empty() {
+                    sink.write(&bytes).await?;
+                }
                 sink.write(closing.as_bytes()).await?;
+                transmission.commits();
                 sink.close().await?;
                 Ok(())
             };

@@ -1,8 +1,11 @@
 //! Sending a body to Telegram while its answer may already be on the way.
 //!
-//! **The closing boundary is the commit point.** Before it is written, whatever goes wrong leaves
-//! nothing behind. From then on only Telegram's answer tells what became of the file, and when there
-//! is none the outcome is unknown. [`Transmission`] keeps track of that point.
+//! **The closing boundary is the commit point.** As long as it was not taken, whatever goes wrong
+//! leaves nothing behind. From then on only Telegram's answer tells what became of the file, and when
+//! there is none the outcome is unknown. [`Transmission`] keeps track of that point. It can, as a
+//! write to workerd's streams ends when the runtime takes the bytes, which is before it sends them.
+//! The closing boundary has a write of its own: the runtime takes it only when what came before it
+//! went out, so that a connection that never was leaves no doubt.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -116,7 +119,7 @@ impl<'a, H: Host> Transmission<'a, H> {
         self.step(Waiting::Pipe { deadline_ms });
     }
 
-    /// To be said before the closing boundary is written.
+    /// To be said as soon as the closing boundary was taken.
     pub(super) fn commits(&self) {
         self.step(Waiting::Telegram);
         self.committed.set(true);

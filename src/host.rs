@@ -31,6 +31,9 @@ pub struct Call {
     pub headers: Vec<(&'static str, String)>,
     /// The body; empty means none.
     pub body: Vec<u8>,
+    /// The end of the body, kept back until what is before it went out; empty means that there is
+    /// none. Without it the receiver must take the request for broken.
+    pub last: Vec<u8>,
     /// Milliseconds until the whole answer has to be there.
     pub timeout_ms: u32,
     /// Most bytes of the answer's body that are read.
@@ -63,6 +66,8 @@ pub enum CallFault {
     Timeout,
     /// The connection was refused, reset, or ended early.
     Network,
+    /// The same, or time ran out, before [`Call::last`] was handed over.
+    Unsent,
     /// The answer's body is longer than was asked for. Its status is known.
     AnswerTooLong {
         /// The HTTP status.

@@ -101,6 +101,7 @@ async fn fetch<H: Host>(
             ("accept", "application/json".to_owned()),
         ],
         body: Vec::new(),
+        last: Vec::new(),
         timeout_ms: config.credentials_timeout_ms,
         max_answer_bytes: backend::MAX_ANSWER_BYTES,
     };

@@ -27,14 +27,45 @@ export function respond(status, headers, body) {
 
 // Sends a request and reads the answer, up to `max` bytes of it: `body` is undefined when there are
 // more. Redirects are not followed: one could lead a token anywhere.
-export async function exchange(url, method, headers, body, timeoutMs, signal, max) {
-  const response = await fetch(url, {
+//
+// With `last`, that ends the body, and is handed over only when the runtime has taken what is before
+// it. Status 0 says that it did not come to that.
+export async function exchange(url, method, headers, body, last, timeoutMs, signal, max) {
+  const init = {
     method,
     headers: pairs(headers),
     body,
     redirect: "manual",
     signal: signal ?? AbortSignal.timeout(timeoutMs),
-  });
+  };
+  if (last === undefined) return answerOf(await fetch(url, init), max);
+
+  const { readable, writable } = new FixedLengthStream(body.length + last.length);
+  let sent = false;
+  const write = async () => {
+    const writer = writable.getWriter();
+    await writer.write(body);
+    await writer.write(last);
+    sent = true;
+    await writer.close();
+  };
+  try {
+    const responding = fetch(url, { ...init, body: readable });
+    ignore(write());
+    const response = await responding;
+    if (response.ok && !sent) {
+      // A success for half a body: whatever it means, it is not that nothing happened.
+      sent = true;
+      throw new Error("answered before the end");
+    }
+    return await answerOf(response, max);
+  } catch (error) {
+    if (sent) throw error;
+    return { status: 0 };
+  }
+}
+
+async function answerOf(response, max) {
   const answer = {
     status: response.status,
     retryAfter: response.headers.get("retry-after") ?? undefined,

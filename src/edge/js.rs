@@ -64,6 +64,7 @@ extern "C" {
         method: &str,
         headers: &str,
         body: &JsValue,
+        last: Option<Uint8Array>,
         timeout_ms: u32,
         signal: Option<&web_sys::AbortSignal>,
         max: u32,

@@ -83,6 +83,7 @@ impl Host for Runtime {
         } else {
             Uint8Array::from(call.body.as_slice()).into()
         };
+        let last = (!call.last.is_empty()).then(|| Uint8Array::from(call.last.as_slice()));
         let max = u32::try_from(call.max_answer_bytes).unwrap_or(u32::MAX);
         let headers = header_lines(&call.headers);
         read_answer(js::exchange(
@@ -90,6 +91,7 @@ impl Host for Runtime {
             method,
             &headers,
             &body,
+            last,
             call.timeout_ms,
             None,
             max,
@@ -109,6 +111,7 @@ impl Host for Runtime {
             "POST",
             &headers,
             &body,
+            None,
             u32::MAX,
             signal.as_ref(),
             max,
@@ -151,6 +154,9 @@ async fn read_answer(exchange: Promise) -> Result<Answer, CallFault> {
         .map_err(|error| fault(&error))?
         .unchecked_into();
     let status = exchanged.status();
+    if status == 0 {
+        return Err(CallFault::Unsent);
+    }
     match exchanged.body() {
         Some(body) => Ok(Answer {
             status,

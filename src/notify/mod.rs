@@ -125,6 +125,7 @@ impl Message {
             url: format!("{}/api/webhook/upload", config.backend_url),
             headers,
             body: self.body.clone(),
+            last: Vec::new(),
             timeout_ms,
             max_answer_bytes: MAX_ANSWER_BYTES,
         };

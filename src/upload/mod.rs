@@ -17,14 +17,13 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
 use crate::config::Config;
 use crate::credentials::{self, AuthToken, Credentials, Source};
 use crate::error::Error;
-use crate::host::{Answer, Body as _, Chunk as _, Host, Open, Sink as _, UnixMillis};
+use crate::host::{Answer, Body as _, Call, Chunk as _, Host, Method, Open, Sink as _, UnixMillis};
 use crate::http::RequestHead;
 use crate::isolate::Shared;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
@@ -36,7 +35,7 @@ use crate::text::hex;
 
 use incoming::{Incoming, Piece};
 pub use report::{Lane, Receipt, Report};
-use transmit::{Transmission, Undone, transmit};
+use transmit::{Broken, Transmission, Undone, after_commit, transmit};
 
 /// Forms up to this `Content-Length`, in bytes, take the small lane.
 const SMALL_FORM_BYTES: u64 = 256 * 1024;
@@ -126,10 +125,18 @@ struct Sent {
     size: u64,
 }
 
-/// A piece of a file that is here as a whole.
-enum HeldPiece<'a, C> {
+/// A file that is here as a whole.
+enum Held<'a, C> {
+    /// In this program's memory.
+    Bytes(&'a [u8]),
+    /// In pieces, most of them elsewhere.
+    Pieces(&'a [HeldPiece<C>]),
+}
+
+/// A piece of a file that is held until its token is known.
+enum HeldPiece<C> {
     Range(Rc<C>, Range<usize>),
-    Bytes(Cow<'a, [u8]>),
+    Bytes(Vec<u8>),
 }
 
 impl<'a, H: Host> Upload<'a, H> {
@@ -336,11 +343,12 @@ impl<'a, H: Host> Upload<'a, H> {
             cover(size)?;
             pieces.push(match piece {
                 Piece::Range(chunk, range) => HeldPiece::Range(chunk, range),
-                Piece::Held(held) => HeldPiece::Bytes(incoming.held(held).to_vec().into()),
+                Piece::Held(held) => HeldPiece::Bytes(incoming.held(held).to_vec()),
             });
         }
         let fields = incoming.fields().clone();
-        self.send_held(&part, &fields, &pieces, size).await
+        self.send_held(&part, &fields, Held::Pieces(&pieces), size)
+            .await
     }
 
     /// The form is small: it is read at once, and then sent like one that was held.
@@ -364,13 +372,8 @@ impl<'a, H: Host> Upload<'a, H> {
             return Err(self.too_large());
         }
         let content = bytes.get(content).unwrap_or_default();
-        self.send_held(
-            &part,
-            reader.fields(),
-            &[HeldPiece::Bytes(content.into())],
-            size,
-        )
-        .await
+        self.send_held(&part, reader.fields(), Held::Bytes(content), size)
+            .await
     }
 
     /// The whole form is here. When Telegram refuses credentials that came from the cache, it is sent
@@ -379,7 +382,7 @@ impl<'a, H: Host> Upload<'a, H> {
         &mut self,
         part: &FilePart,
         fields: &Fields,
-        pieces: &[HeldPiece<'_, H::Chunk>],
+        held: Held<'_, H::Chunk>,
         size: u64,
     ) -> Result<Sent, Error> {
         let token = self.token(fields)?.ok_or(Error::TokenRequired)?;
@@ -398,37 +401,31 @@ impl<'a, H: Host> Upload<'a, H> {
                 &file.content_type,
             );
             let closing = envelope.closing(None);
-            let length = size + (opening.len() + closing.len()) as u64;
-            let (mut sink, answer) = self.open(&credentials, &envelope, Some(length));
-            let transmission = self.transmission();
-            let pump = async {
-                // What is in this program's memory goes with one write as far as it can: each costs a
-                // turn of the event loop.
-                let mut bytes = opening.into_bytes();
-                for piece in pieces {
-                    match piece {
-                        HeldPiece::Bytes(more) => bytes.extend_from_slice(more),
-                        HeldPiece::Range(chunk, range) => {
-                            transmission.writes();
-                            if !bytes.is_empty() {
-                                sink.write(&bytes).await?;
-                                bytes.clear();
-                            }
-                            sink.write_range(chunk, range.clone()).await?;
-                        }
-                    }
-                }
-                transmission.writes();
-                if !bytes.is_empty() {
-                    sink.write(&bytes).await?;
-                }
-                sink.write(closing.as_bytes()).await?;
-                transmission.commits();
-                sink.close().await?;
-                Ok(())
-            };
             let began = self.host.now();
-            let result = transmit(&transmission, pump, answer).await;
+            let result = match held {
+                Held::Bytes(content) => {
+                    let call = Call {
+                        method: Method::Post,
+                        url: self.send_document_url(&credentials),
+                        headers: vec![("content-type", envelope.content_type())],
+                        body: [opening.as_bytes(), content].concat(),
+                        last: closing.into_bytes(),
+                        timeout_ms: self.config().telegram_timeout_ms,
+                        max_answer_bytes: telegram::MAX_ANSWER_BYTES,
+                    };
+                    let answer = self.host.call(call).await;
+                    answer
+                        .map(|answer| ((), answer))
+                        .map_err(|fault| after_commit(fault).into())
+                }
+                Held::Pieces(pieces) => {
+                    let length = size + (opening.len() + closing.len()) as u64;
+                    let (sink, answer) = self.open(&credentials, &envelope, Some(length));
+                    let transmission = self.transmission();
+                    let pump = write_pieces(&transmission, sink, &opening, pieces, &closing);
+                    transmit(&transmission, pump, answer).await
+                }
+            };
             match self.answered(began, result, &token, &credentials, source) {
                 Err(error) if may_heal(&error) => {}
                 answered => {
@@ -594,6 +591,28 @@ impl<'a, H: Host> Upload<'a, H> {
             with_fresh_credentials: source == Source::Miss,
         })
     }
+}
+
+async fn write_pieces<H: Host>(
+    transmission: &Transmission<'_, H>,
+    mut sink: H::Sink,
+    opening: &str,
+    pieces: &[HeldPiece<H::Chunk>],
+    closing: &str,
+) -> Result<(), Broken> {
+    sink.write(opening.as_bytes()).await?;
+    for piece in pieces {
+        transmission.writes();
+        match piece {
+            HeldPiece::Range(chunk, range) => sink.write_range(chunk, range.clone()).await?,
+            HeldPiece::Bytes(bytes) => sink.write(bytes).await?,
+        }
+    }
+    transmission.writes();
+    sink.write(closing.as_bytes()).await?;
+    transmission.commits();
+    sink.close().await?;
+    Ok(())
 }
 
 impl<C> Piece<C> {

@@ -266,9 +266,10 @@ pub(super) async fn transmit<H: Host, T>(
     }
 }
 
-/// What it means that a request whose body was handed over whole got no answer.
-fn after_commit(fault: CallFault) -> TelegramFault {
+/// What it means that a request whose body was handed over got no answer.
+pub(super) fn after_commit(fault: CallFault) -> TelegramFault {
     match fault {
+        CallFault::Unsent => TelegramFault::Unreachable,
         CallFault::Timeout => TelegramFault::OutcomeUnknown { timed_out: true },
         CallFault::Network | CallFault::AnswerTooLong { status: 200..=299 } => {
             TelegramFault::OutcomeUnknown { timed_out: false }

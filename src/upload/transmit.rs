@@ -4,8 +4,9 @@
 //! leaves nothing behind. From then on only Telegram's answer tells what became of the file, and when
 //! there is none the outcome is unknown. [`Transmission`] keeps track of that point. It can, as a
 //! write to workerd's streams ends when the runtime takes the bytes, which is before it sends them.
-//! The closing boundary has a write of its own: the runtime takes it only when what came before it
-//! went out, so that a connection that never was leaves no doubt.
+//! The closing boundary has a write of its own: the runtime takes it only when it is done with what
+//! came before. For all but a small body that means that there is a connection; a small one may lie
+//! in a buffer before there is, and the outcome then counts as unknown.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

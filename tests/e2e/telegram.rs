@@ -448,8 +448,17 @@ async fn a_telegram_that_is_not_there_is_told_as_unreachable_in_every_lane() {
             .request(&harness.demo.auth_token, &File::of_size(size))
             .framing(framing);
         let reply = harness.send(&request).await;
-        let told = assert_error(&reply, 502, "telegram_unreachable");
-        assert_eq!(told["retryable"], true, "{lane}");
+        // Newer releases of workerd take a small body before they are connected. Then there is no
+        // telling, and the reply says so.
+        let told = if lane == "small" && reply.json()["code"] == "outcome_unknown" {
+            let told = assert_error(&reply, 502, "outcome_unknown");
+            assert_eq!(told["retryable"], false, "{lane}");
+            told
+        } else {
+            let told = assert_error(&reply, 502, "telegram_unreachable");
+            assert_eq!(told["retryable"], true, "{lane}");
+            told
+        };
         assert_eq!(told["error"], FAILED, "{lane}");
     }
     harness.assert_nothing_stored("no Telegram").await;

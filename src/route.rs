@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn teletores_two_paths_take_forms() {
+    fn telestores_two_paths_take_forms() {
         for path in ["/", "/upload"] {
             let form = route(&head(
                 "POST",

@@ -1,8 +1,9 @@
 //! What the core asks of the runtime that it runs in: clock, randomness, timers, network, streams.
 //!
 //! The bytes of a file are opaque here. A [`Chunk`] may be a buffer that lives outside this
-//! program's memory: the core looks at a copy of it ([`Chunk::copy_into`]) and hands on *ranges* of
-//! the chunk itself, which nobody copies back.
+//! program's memory. The core has it searched where it is ([`Chunk::find`]), copies the few bytes
+//! that it has to read itself ([`Chunk::copy_into`]), and hands on *ranges* of the chunk, which
+//! nobody copies back.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
@@ -131,8 +132,15 @@ pub struct Open {
 /// A piece of an incoming body; never empty.
 #[allow(clippy::len_without_is_empty)]
 pub trait Chunk {
-    /// Makes `bytes` the chunk's bytes, for looking at.
-    fn copy_into(&self, bytes: &mut Vec<u8>);
+    /// A delimiter, prepared for being searched for.
+    type Needle;
+    /// Prepares a delimiter. It has two bytes or more, the first of which is its only CR.
+    fn needle(delimiter: &[u8]) -> Self::Needle;
+    /// Where the delimiter begins, at `from` or behind it: whole, or cut off by the chunk's end. The
+    /// chunk's length when it does so nowhere.
+    fn find(&self, needle: &Self::Needle, from: usize) -> usize;
+    /// Makes `bytes` the bytes of this range.
+    fn copy_into(&self, range: Range<usize>, bytes: &mut Vec<u8>);
     /// How many bytes it has.
     fn len(&self) -> usize;
 }

@@ -1,7 +1,8 @@
 //! Requests and replies as the core sees them: the head of a request, and CORS, headers and JSON of
 //! a reply.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::config::AllowedOrigins;
 use crate::error::Error;
@@ -43,14 +44,15 @@ pub struct Reply {
 impl Reply {
     /// A reply with this JSON.
     #[must_use]
-    pub fn json(status: u16, body: &Value) -> Self {
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
         Self {
             status,
             headers: vec![
                 ("content-type", "application/json".to_owned()),
                 ("cache-control", "no-store".to_owned()),
             ],
-            body: body.to_string(),
+            // Strings and numbers always serialise.
+            body: serde_json::to_string(body).unwrap_or_default(),
         }
     }
 

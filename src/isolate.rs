@@ -1,4 +1,5 @@
-//! What the requests of one isolate share: settings, credentials, the buffered lane's budget.
+//! What the requests of one isolate share: settings, credentials, the buffered lane's budget, and
+//! whether Telegram was there a moment ago.
 //!
 //! Nothing here is ever held across an `.await`, and nobody waits for it: workerd cancels a request
 //! that waits for something which another one has to finish.
@@ -8,6 +9,7 @@ use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
 use crate::credentials::Cache;
+use crate::host::UnixMillis;
 
 /// Bytes that the uploads of the buffered lane may hold at one time. An isolate has 128 MB for
 /// everything (developers.cloudflare.com, "Workers limits"), and dies of more.
@@ -28,6 +30,37 @@ pub struct Shared {
     pub cache: Rc<RefCell<Cache>>,
     /// The buffered lane's budget.
     pub budget: Rc<Budget>,
+    /// When Telegram was last heard, if nothing went wrong since.
+    pub telegram: Rc<Reachability>,
+}
+
+/// Whether the other side was there a moment ago.
+#[derive(Debug, Default)]
+pub struct Reachability {
+    heard_at: Cell<Option<UnixMillis>>,
+}
+
+impl Reachability {
+    /// For so long after an answer, in milliseconds, the other side counts as reachable.
+    const HOLDS_MS: u64 = 10_000;
+
+    /// It answered, whatever it said.
+    pub fn heard(&self, now: UnixMillis) {
+        self.heard_at.set(Some(now));
+    }
+
+    /// It did not.
+    pub fn lost(&self) {
+        self.heard_at.set(None);
+    }
+
+    /// Whether it is likely there.
+    #[must_use]
+    pub fn is_likely(&self, now: UnixMillis) -> bool {
+        self.heard_at
+            .get()
+            .is_some_and(|heard_at| now.saturating_sub(heard_at) < Self::HOLDS_MS)
+    }
 }
 
 impl Isolate {
@@ -49,6 +82,7 @@ impl Isolate {
             config: Rc::new(config),
             cache: Rc::new(RefCell::new(cache)),
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
+            telegram: Rc::default(),
         }))
     }
 }

@@ -49,7 +49,7 @@ pub async fn serve<H: Host>(
             };
             host.log(&report.log_line(&request_id, &result));
             let mut reply = match &result {
-                Ok(receipt) => Reply::json(200, &receipt.to_json(&request_id)),
+                Ok(receipt) => Reply::json(200, &receipt.told(&request_id)),
                 Err(error) => Reply::error(error, &request_id),
             };
             if let Some(timing) = report.server_timing() {

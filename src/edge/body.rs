@@ -3,15 +3,28 @@
 //! With a BYOB reader: workerd's default reader gives at most 4096 bytes a read. One buffer travels
 //! back and forth, as each read takes it and gives it back under a new view.
 
-use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use std::num::TryFromIntError;
+use std::ops::Range;
+
+use js_sys::{ArrayBuffer, Date, Promise, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::js::{self, ByobReader, ReadResult};
+use super::js::{self, ByobReader, Needle, ReadResult};
 use crate::host::{Body, Chunk, ClientGone};
 
-/// Bytes of one read: enough that the turns of the event loop cost little beside the bytes.
-const BUFFER_BYTES: u32 = 256 * 1024;
+/// Bytes of the first read: headers and small fields come with it, and the request to Telegram opens.
+const FIRST_READ_BYTES: u32 = 64 * 1024;
+/// Bytes of a read from a client on an ordinary connection. A turn of the event loop costs as much as
+/// the copying of some 100 KiB; but each upload that is under way has a buffer of this size.
+const USUAL_READ_BYTES: u32 = 256 * 1024;
+/// Bytes of a read from a client that is as fast as this program.
+const MAX_READ_BYTES: u32 = 1024 * 1024;
+/// A read that is filled faster than this, in milliseconds, is followed by one of twice the size, and
+/// one that is filled four times slower by one of half.
+const FAST_READ_MS: f64 = 5.0;
+/// Room for a body that goes on behind its own word.
+const LEAST_READ_BYTES: u32 = 1024;
 
 /// A piece of a body. The bytes stay in JavaScript's memory.
 pub(super) struct JsChunk {
@@ -19,9 +32,22 @@ pub(super) struct JsChunk {
 }
 
 impl Chunk for JsChunk {
-    fn copy_into(&self, bytes: &mut Vec<u8>) {
-        bytes.resize(self.len(), 0);
-        self.view.copy_to(bytes);
+    type Needle = Needle;
+
+    fn needle(delimiter: &[u8]) -> Needle {
+        Needle::new(delimiter)
+    }
+
+    fn find(&self, needle: &Needle, from: usize) -> usize {
+        // A view has at most `MAX_READ_BYTES`.
+        u32::try_from(from).map_or(self.len(), |from| needle.find(&self.view, from) as usize)
+    }
+
+    fn copy_into(&self, range: Range<usize>, bytes: &mut Vec<u8>) {
+        bytes.resize(range.len(), 0);
+        if let Ok(range) = self.subarray(range) {
+            range.copy_to(bytes);
+        }
     }
 
     fn len(&self) -> usize {
@@ -29,20 +55,39 @@ impl Chunk for JsChunk {
     }
 }
 
+impl JsChunk {
+    /// A part of it, which shares its bytes.
+    ///
+    /// # Errors
+    /// A range that no chunk has.
+    pub(super) fn subarray(&self, range: Range<usize>) -> Result<Uint8Array, TryFromIntError> {
+        Ok(self
+            .view
+            .subarray(range.start.try_into()?, range.end.try_into()?))
+    }
+}
+
 /// A request's body.
 pub(super) struct RequestBody {
     request: web_sys::Request,
     reader: Option<ByobReader>,
+    /// What is left of the body, in bytes, by its `Content-Length`.
+    left: Option<u64>,
+    /// How much the next read asks for, in bytes.
+    read_bytes: u32,
     spare: Option<ArrayBuffer>,
     /// A native pipe that has the stream; it is free again when this is settled.
     piped: Option<Promise>,
 }
 
 impl RequestBody {
-    pub(super) fn new(request: web_sys::Request) -> Self {
+    /// The body of this request, which is that long by its own word.
+    pub(super) fn new(request: web_sys::Request, length: Option<u64>) -> Self {
         Self {
             request,
             reader: None,
+            left: length,
+            read_bytes: FIRST_READ_BYTES,
             spare: None,
             piped: None,
         }
@@ -64,20 +109,46 @@ impl RequestBody {
         }
         self.reader.as_ref()
     }
+
+    /// A view to read into: no larger than what is still to come, or a kept chunk would keep the rest.
+    fn empty_view(&mut self) -> Uint8Array {
+        let bytes = match self.left.map(u32::try_from) {
+            Some(Ok(left)) => self.read_bytes.min(left.max(LEAST_READ_BYTES)),
+            _ => self.read_bytes,
+        };
+        match self.spare.take() {
+            Some(spare) if spare.byte_length() >= bytes => {
+                Uint8Array::new_with_byte_offset_and_length(&spare, 0, bytes)
+            }
+            _ => Uint8Array::new_with_length(bytes),
+        }
+    }
+
+    /// Notes what was read, and in how many milliseconds.
+    fn has_read(&mut self, view: &Uint8Array, took_ms: f64) {
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(view.length().into());
+        }
+        let next = if took_ms < FAST_READ_MS {
+            self.read_bytes * 2
+        } else if took_ms > FAST_READ_MS * 4.0 {
+            self.read_bytes / 2
+        } else {
+            self.read_bytes
+        };
+        self.read_bytes = next.clamp(USUAL_READ_BYTES, MAX_READ_BYTES);
+    }
 }
 
 impl Body for RequestBody {
     type Chunk = JsChunk;
 
     async fn read(&mut self) -> Result<Option<JsChunk>, ClientGone> {
-        let buffer = self
-            .spare
-            .take()
-            .unwrap_or_else(|| ArrayBuffer::new(BUFFER_BYTES));
+        let view = self.empty_view();
         let Some(reader) = self.reader() else {
             return Ok(None);
         };
-        let view = Uint8Array::new(&buffer);
+        let began = Date::now();
         let promise = reader
             .read_at_least(view.length(), &view)
             .map_err(|_| ClientGone)?;
@@ -86,10 +157,11 @@ impl Body for RequestBody {
             .map_err(|_| ClientGone)?
             .unchecked_into();
         // At the end it gives an empty view, or none.
-        Ok(result
-            .value()
-            .filter(|view| view.length() > 0)
-            .map(|view| JsChunk { view }))
+        let Some(view) = result.value().filter(|view| view.length() > 0) else {
+            return Ok(None);
+        };
+        self.has_read(&view, Date::now() - began);
+        Ok(Some(JsChunk { view }))
     }
 
     fn recycle(&mut self, chunk: JsChunk) {

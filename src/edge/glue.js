@@ -2,17 +2,64 @@
 // either: each function does with one call what bindings would do with ten. Headers cross as one
 // string with a line for each, `name:value`; neither can have a line break in it.
 
-const pairs = (lines) =>
-  lines === ""
-    ? []
-    : lines.split("\n").map((line) => {
-        const colon = line.indexOf(":");
-        return [line.slice(0, colon), line.slice(colon + 1)];
-      });
+// A record of them costs workerd half of what a list of pairs does. No name comes twice.
+function record(lines) {
+  const headers = {};
+  if (lines === "") return headers;
+  for (const line of lines.split("\n")) {
+    const colon = line.indexOf(":");
+    headers[line.slice(0, colon)] = line.slice(colon + 1);
+  }
+  return headers;
+}
 
 // Keeps a rejection from being reported as unhandled.
 export function ignore(promise) {
   promise.catch(() => {});
+}
+
+const CR = 13;
+const pairHash = (first, second) => ((first << 4) ^ second) & 4095;
+
+// A form's delimiter, to be searched for without a look at every byte. Where a delimiter of m bytes stands, it covers
+// one of any m - 1 neighbouring pairs; so one pair in m - 1 is looked at, and where it is none of the delimiter's, it is not
+// there. That is a tenth of the time that it takes to copy the bytes to where a faster search could see them.
+export class Needle {
+  #bytes;
+  #pairs = new Uint8Array(4096);
+
+  constructor(delimiter) {
+    this.#bytes = delimiter.slice();
+    for (let i = 1; i < delimiter.length; i++) this.#pairs[pairHash(delimiter[i - 1], delimiter[i])] = 1;
+  }
+
+  // Where it begins, whole or cut off by the view's end; the view's length if nowhere.
+  find(view, from) {
+    const pairs = this.#pairs;
+    const end = view.length;
+    const step = this.#bytes.length - 1;
+    let at = from + step;
+    for (; at < end; at += step) {
+      if (pairs[pairHash(view[at - 1], view[at])] === 0) continue;
+      const found = this.#beginsWithin(view, at - step, at);
+      if (found !== -1) return found;
+    }
+    const cutOff = this.#beginsWithin(view, Math.max(from, at - step), end);
+    return cutOff === -1 ? end : cutOff;
+  }
+
+  // Its only CR is its first byte: no byte is compared twice, whatever the content is.
+  #beginsWithin(view, from, to) {
+    const bytes = this.#bytes;
+    for (let begin = from; begin < to; begin++) {
+      if (view[begin] !== CR) continue;
+      const length = Math.min(bytes.length, view.length - begin);
+      let same = 1;
+      while (same < length && view[begin + same] === bytes[same]) same++;
+      if (same === length) return begin;
+    }
+    return -1;
+  }
 }
 
 // Method, URL, and the wanted headers, a line each; what is missing is empty.
@@ -22,7 +69,7 @@ export function head(request, wanted) {
 }
 
 export function respond(status, headers, body) {
-  return new Response(body === "" ? null : body, { status, headers: pairs(headers) });
+  return new Response(body === "" ? null : body, { status, headers: record(headers) });
 }
 
 // Sends a request and reads the answer, up to `max` bytes of it: `body` is undefined when there are
@@ -33,7 +80,7 @@ export function respond(status, headers, body) {
 export async function exchange(url, method, headers, body, last, timeoutMs, signal, max) {
   const init = {
     method,
-    headers: pairs(headers),
+    headers: record(headers),
     body,
     redirect: "manual",
     signal: signal ?? AbortSignal.timeout(timeoutMs),

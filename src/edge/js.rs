@@ -50,6 +50,15 @@ extern "C" {
 extern "C" {
     pub(super) fn ignore(promise: &Promise);
 
+    /// A delimiter that views are searched for.
+    pub(super) type Needle;
+
+    #[wasm_bindgen(constructor)]
+    pub(super) fn new(delimiter: &[u8]) -> Needle;
+
+    #[wasm_bindgen(method)]
+    pub(super) fn find(this: &Needle, view: &Uint8Array, from: u32) -> u32;
+
     pub(super) fn head(request: &web_sys::Request, wanted: &str) -> String;
 
     #[wasm_bindgen(catch)]

@@ -59,7 +59,7 @@ pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promi
         let runtime = runtime.clone();
         async move {
             let head = exchange::head(&request);
-            let mut body = RequestBody::new(request);
+            let mut body = RequestBody::new(request, head.content_length);
             let variable = |name: &str| Reflect::get(&env, &name.into()).ok()?.as_string();
             let isolate = ISOLATE.with(|isolate| *isolate);
             let reply = service::serve(isolate, variable, &runtime, &head, &mut body).await;

@@ -70,9 +70,8 @@ impl Sink for StreamSink {
         range: Range<usize>,
     ) -> Result<(), SinkClosed> {
         // A chunk is at most as long as a read's buffer: both ends fit.
-        let end = |at: usize| u32::try_from(at).map_err(|_| SinkClosed);
-        self.write_view(&chunk.view.subarray(end(range.start)?, end(range.end)?))
-            .await
+        let view = chunk.subarray(range).map_err(|_| SinkClosed)?;
+        self.write_view(&view).await
     }
 
     async fn pipe(&mut self, body: &mut RequestBody) -> Result<(), PipeBroken> {

@@ -5,9 +5,9 @@ use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use super::body::RequestBody;
+use super::body::{JsChunk, RequestBody};
 use super::{exchange, runtime};
-use crate::host::{Body as _, CallFault};
+use crate::host::{Body as _, CallFault, Chunk as _};
 use crate::http::Reply;
 
 fn request(url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> web_sys::Request {
@@ -54,7 +54,7 @@ fn a_requests_head_is_read_as_it_came() {
 
 #[wasm_bindgen_test]
 async fn a_request_without_a_body_has_an_empty_one() {
-    let mut body = RequestBody::new(request("http://host/", &[], None));
+    let mut body = RequestBody::new(request("http://host/", &[], None), None);
     assert!(body.read().await.expect("readable").is_none());
     assert_eq!(body.read_whole().await, Ok(Vec::new()));
     body.drain(10).await;
@@ -62,9 +62,48 @@ async fn a_request_without_a_body_has_an_empty_one() {
 
 #[wasm_bindgen_test]
 async fn a_small_body_is_read_whole() {
-    let mut body = RequestBody::new(request("http://host/", &[], Some(b"small")));
+    let mut body = RequestBody::new(request("http://host/", &[], Some(b"small")), Some(5));
     assert_eq!(body.read_whole().await, Ok(b"small".to_vec()));
     body.drain(10).await;
+}
+
+/// The search that looks at few bytes must find what one that looks at all of them finds: in content
+/// made of the delimiter's own bytes, at any place, whole or cut off.
+#[wasm_bindgen_test]
+fn a_delimiter_is_found_as_a_naive_search_finds_it() {
+    let mut seed = 1_u64;
+    let mut random = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(seed >> 33).unwrap_or_default() % below
+    };
+    for boundary in [
+        "b",
+        "ab",
+        "----WebKitFormBoundaryX7vK2pQw9TzR4mLs",
+        "aaaaaaaaaa",
+    ] {
+        let delimiter = format!("\r\n--{boundary}").into_bytes();
+        let needle = JsChunk::needle(&delimiter);
+        for _ in 0..4000 {
+            let mut content = Vec::new();
+            while content.len() < 120 {
+                match random(4) {
+                    0 => content.extend(&delimiter[..random(delimiter.len() + 1)]),
+                    1 => content.extend(&delimiter[random(delimiter.len())..]),
+                    2 => content.push(b'\r'),
+                    _ => content.extend((0..random(60)).map(|_| b"-xb\r\n"[random(5)])),
+                }
+            }
+            let from = random(content.len());
+            let naive = (from..content.len())
+                .find(|&at| content[at..].iter().zip(&delimiter).all(|(a, b)| a == b))
+                .unwrap_or(content.len());
+            let chunk = JsChunk {
+                view: Uint8Array::from(content.as_slice()),
+            };
+            assert_eq!(chunk.find(&needle, from), naive, "{content:?} from {from}");
+        }
+    }
 }
 
 #[wasm_bindgen_test]

@@ -133,6 +133,19 @@ impl FormReader {
         &self.fields
     }
 
+    /// `CRLF--boundary`: what ends the file.
+    #[must_use]
+    pub fn delimiter(&self) -> &[u8] {
+        self.parser.delimiter()
+    }
+
+    /// Whether what comes next is the file up to the delimiter, so that a caller who finds that by
+    /// itself need not push the bytes in front of it.
+    #[must_use]
+    pub fn is_inside_file(&self) -> bool {
+        matches!(self.part, Part::File) && self.queued.is_none() && self.parser.is_inside_content()
+    }
+
     /// The first `held` bytes of the delimiter, which a [`Step::FileHeld`] stands for.
     #[must_use]
     pub fn held(&self, held: usize) -> &[u8] {

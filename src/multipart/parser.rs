@@ -113,6 +113,13 @@ impl Parser {
         self.finder.needle()
     }
 
+    /// Whether what comes next is content up to the delimiter. Of such content any number of bytes
+    /// may be left out.
+    #[must_use]
+    pub fn is_inside_content(&self) -> bool {
+        self.stage == Stage::Content && self.matched == 0 && !self.part_end_due
+    }
+
     /// Reads on in `slice` from `cursor`, which it advances, up to the next event.
     ///
     /// `None` means that the slice is used up: call again with the next one and a cursor of 0.

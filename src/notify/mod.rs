@@ -47,23 +47,13 @@ pub struct Event {
 }
 
 /// Whether the backend knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Notified {
     /// It acknowledged the event.
     Ok,
     /// Not yet; more tries follow.
     Pending,
-}
-
-impl Notified {
-    /// Its name on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Pending => "pending",
-        }
-    }
 }
 
 /// Tries once, within a bound that the reply can wait for, and leaves the rest to [`hand_over`].

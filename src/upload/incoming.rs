@@ -4,16 +4,25 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::error::Error;
-use crate::host::{Body, Chunk as _};
+use crate::host::{Body, Chunk};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
+
+/// How many bytes of a chunk are copied at once for the reader to see: headers and fields are small,
+/// and of a file it sees its ends only.
+const WINDOW_BYTES: usize = 8 * 1024;
 
 /// An incoming form, and where its reading stands.
 pub(super) struct Incoming<'a, B: Body> {
     body: &'a mut B,
     reader: FormReader,
+    needle: <B::Chunk as Chunk>::Needle,
     chunk: Option<Rc<B::Chunk>>,
-    /// The chunk's bytes, here to be looked at. One allocation serves the whole body.
-    bytes: Vec<u8>,
+    /// How much of the chunk was read.
+    offset: usize,
+    /// Those of its bytes at `offset` that the reader has to see itself. One allocation serves the
+    /// whole body.
+    window: Vec<u8>,
+    /// How much of the window was read.
     cursor: usize,
 }
 
@@ -27,11 +36,14 @@ pub(super) enum Piece<C> {
 
 impl<'a, B: Body> Incoming<'a, B> {
     pub(super) fn new(body: &'a mut B, boundary: &str) -> Result<Self, Error> {
+        let reader = FormReader::new(boundary)?;
         Ok(Self {
             body,
-            reader: FormReader::new(boundary)?,
+            needle: B::Chunk::needle(reader.delimiter()),
+            reader,
             chunk: None,
-            bytes: Vec::new(),
+            offset: 0,
+            window: Vec::new(),
             cursor: 0,
         })
     }
@@ -86,7 +98,7 @@ impl<'a, B: Body> Incoming<'a, B> {
     async fn next(&mut self, before_read: &impl Fn()) -> Result<Option<Step>, Error> {
         loop {
             if let Some(chunk) = self.chunk.take() {
-                if let Some(step) = self.reader.next(&self.bytes, &mut self.cursor)? {
+                if let Some(step) = self.next_in(&chunk)? {
                     self.chunk = Some(chunk);
                     return Ok(Some(step));
                 }
@@ -99,9 +111,105 @@ impl<'a, B: Body> Incoming<'a, B> {
             let Some(chunk) = self.body.read().await.map_err(|_| Error::ClientGone)? else {
                 return Ok(None);
             };
-            chunk.copy_into(&mut self.bytes);
-            self.cursor = 0;
+            self.leave_window();
+            self.offset = 0;
             self.chunk = Some(Rc::new(chunk));
+        }
+    }
+
+    /// The next step in this chunk; `None` when it is used up.
+    fn next_in(&mut self, chunk: &B::Chunk) -> Result<Option<Step>, Error> {
+        loop {
+            match self.reader.next(&self.window, &mut self.cursor)? {
+                Some(Step::File(range)) => {
+                    let range = self.offset + range.start..self.offset + range.end;
+                    return Ok(Some(Step::File(range)));
+                }
+                None => self.leave_window(),
+                step => return Ok(step),
+            }
+            if self.reader.is_inside_file() {
+                let begin = self.offset;
+                self.offset = chunk.find(&self.needle, begin);
+                if self.offset > begin {
+                    return Ok(Some(Step::File(begin..self.offset)));
+                }
+            }
+            if self.offset == chunk.len() {
+                return Ok(None);
+            }
+            let end = chunk.len().min(self.offset + WINDOW_BYTES);
+            chunk.copy_into(self.offset..end, &mut self.window);
+        }
+    }
+
+    /// Goes on in the chunk behind what was read of the window.
+    fn leave_window(&mut self) {
+        self.offset += std::mem::take(&mut self.cursor);
+        self.window.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{End, TestBody, TestHost};
+
+    const BOUNDARY: &str = "-b";
+    /// Full of beginnings of the delimiter.
+    const NEARLY: &[u8] = b"\r\n---a\r\r\n--\r\n--\0";
+
+    fn form(file_head: &str, content: &[u8]) -> Vec<u8> {
+        let token = "---b\r\nContent-Disposition: form-data; name=\"authToken\"\r\n\r\nt\r\n";
+        let head = format!("---b\r\nContent-Disposition: form-data; {file_head}\r\n\r\n");
+        let user =
+            "\r\n---b\r\nContent-Disposition: form-data; name=\"userId\"\r\n\r\nu\r\n---b--\r\n";
+        [token.as_bytes(), head.as_bytes(), content, user.as_bytes()].concat()
+    }
+
+    /// The file as it comes out when the form comes in pieces of that size.
+    fn file_of(form: &[u8], piece: usize) -> Vec<u8> {
+        let mut body = TestBody::new(form, piece, End::Good);
+        let mut incoming = Incoming::new(&mut body, BOUNDARY).expect("a boundary");
+        let mut file = Vec::new();
+        TestHost::default().run(async {
+            incoming.find_file().await.expect("a file");
+            assert_eq!(incoming.fields().auth_token.as_deref(), Some("t"));
+            while let Some(piece) = incoming.next_piece(&|| ()).await.expect("a form") {
+                match piece {
+                    Piece::Range(chunk, range) => {
+                        let mut bytes = Vec::new();
+                        chunk.copy_into(range, &mut bytes);
+                        file.extend(bytes);
+                    }
+                    Piece::Held(held) => file.extend(incoming.held(held)),
+                }
+            }
+        });
+        assert_eq!(incoming.fields().user_id.as_deref(), Some("u"));
+        file
+    }
+
+    #[test]
+    fn a_file_comes_out_as_it_went_in_wherever_it_is_cut() {
+        let content = [NEARLY, b"\r", NEARLY].concat();
+        for head in [
+            "name=\"file\"; filename=\"a\"",
+            "name=\"file\"; filename=\"\"",
+        ] {
+            let form = form(head, &content);
+            for piece in 1..=form.len() {
+                assert_eq!(file_of(&form, piece), content, "{head}, pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_many_windows_comes_out_as_it_went_in() {
+        let content = NEARLY.repeat(3 * WINDOW_BYTES / NEARLY.len());
+        let form = form("name=\"file\"; filename=\"a\"", &content);
+        for piece in [WINDOW_BYTES - 1, WINDOW_BYTES, WINDOW_BYTES + 1, form.len()] {
+            assert_eq!(file_of(&form, piece), content, "pieces of {piece}");
         }
     }
 }

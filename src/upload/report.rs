@@ -1,6 +1,6 @@
 //! What an upload tells of itself: its receipt, its log line, its timings.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::credentials::Source;
 use crate::error::Error;
@@ -69,26 +69,45 @@ impl Report {
     pub fn log_line(&self, request_id: &str, result: &Result<Receipt, Error>) -> String {
         let told = result.as_ref().err().map(Error::describe);
         let receipt = result.as_ref().ok();
-        json!({
-            "event": "upload",
-            "requestId": request_id,
-            "status": told.as_ref().map_or(200, |told| told.status),
-            "code": told.as_ref().map(|told| told.code),
-            "lane": self.lane.map(Lane::as_str),
-            "size": receipt.map(|receipt| receipt.size),
-            "userId": receipt.map(|receipt| receipt.user_id.as_str()),
-            "notified": receipt.map(|receipt| receipt.notified.as_str()),
-            "credentials": self.source.map(Source::as_str),
-            "credentialsMs": self.credentials_ms,
-            "telegramMs": self.telegram_ms,
-            "notifyMs": self.notify_ms,
-        })
-        .to_string()
+        let line = LogLine {
+            event: "upload",
+            request_id,
+            status: told.as_ref().map_or(200, |told| told.status),
+            code: told.as_ref().map(|told| told.code),
+            lane: self.lane.map(Lane::as_str),
+            size: receipt.map(|receipt| receipt.size),
+            user_id: receipt.map(|receipt| receipt.user_id.as_str()),
+            notified: receipt.map(|receipt| receipt.notified),
+            credentials: self.source.map(Source::as_str),
+            credentials_ms: self.credentials_ms,
+            telegram_ms: self.telegram_ms,
+            notify_ms: self.notify_ms,
+        };
+        // Strings and numbers always serialise.
+        serde_json::to_string(&line).unwrap_or_default()
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogLine<'a> {
+    event: &'static str,
+    request_id: &'a str,
+    status: u16,
+    code: Option<&'static str>,
+    lane: Option<&'static str>,
+    size: Option<u64>,
+    user_id: Option<&'a str>,
+    notified: Option<Notified>,
+    credentials: Option<&'static str>,
+    credentials_ms: Option<UnixMillis>,
+    telegram_ms: Option<UnixMillis>,
+    notify_ms: Option<UnixMillis>,
+}
+
 /// What the browser is told of a stored file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Receipt {
     /// Telegram's message; never 0.
     pub message_id: i64,
@@ -109,25 +128,28 @@ pub struct Receipt {
     /// Whether the backend knows.
     pub notified: Notified,
     /// Whose upload it was.
+    #[serde(skip)]
     pub user_id: String,
 }
 
+/// The reply to an upload: `TeleStore`'s four fields, and ours.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Success<'a> {
+    success: bool,
+    #[serde(flatten)]
+    receipt: &'a Receipt,
+    request_id: &'a str,
+}
+
 impl Receipt {
-    /// The reply's JSON: `TeleStore`'s four fields, and ours.
+    /// The reply's body.
     #[must_use]
-    pub fn to_json(&self, request_id: &str) -> Value {
-        json!({
-            "success": true,
-            "messageId": self.message_id,
-            "fileId": self.file_id,
-            "fileName": self.file_name,
-            "fileUniqueId": self.file_unique_id,
-            "size": self.size,
-            "mimeType": self.mime_type,
-            "kind": self.kind,
-            "downloadable": self.downloadable,
-            "notified": self.notified.as_str(),
-            "requestId": request_id,
-        })
+    pub fn told<'a>(&'a self, request_id: &'a str) -> Success<'a> {
+        Success {
+            success: true,
+            receipt: self,
+            request_id,
+        }
     }
 }

@@ -415,6 +415,39 @@ fn without_an_answer_to_a_whole_body_the_outcome_is_unknown() {
     );
 }
 
+/// With the end kept back, a small file that surely did not arrive is told from one that may have.
+/// It is not kept back while Telegram is known to be there, which makes the same fault an unknown.
+#[test]
+fn the_end_of_a_small_file_is_kept_back_unless_telegram_was_there_a_moment_ago() {
+    let bench = Bench::new();
+    let gone = || Script {
+        closes_at: 0,
+        answer: Err(CallFault::Network),
+        ..Script::answering(stored())
+    };
+    let small = || Request::form(&[TOKEN, File(content(1000))]);
+    let send = |script| {
+        bench.host.script(script);
+        let told = bench.send(small());
+        let (status, code) = told.code();
+        (status, code.to_owned())
+    };
+    let unreachable = (502, "telegram_unreachable".to_owned());
+    assert_eq!(send(gone()), unreachable, "never heard of");
+    assert_eq!(send(Script::answering(stored())).0, 200);
+    bench.host.advance(9_999);
+    assert_eq!(send(Script::answering(stored())).0, 200);
+    assert_eq!(
+        send(gone()),
+        (502, "outcome_unknown".to_owned()),
+        "heard just now"
+    );
+    assert_eq!(send(gone()), unreachable, "the last one was lost");
+    assert_eq!(send(Script::answering(stored())).0, 200);
+    bench.host.advance(10_000);
+    assert_eq!(send(gone()), unreachable, "heard long ago");
+}
+
 #[test]
 fn an_answer_that_comes_before_the_bodys_end_is_heard() {
     for (given, code) in [

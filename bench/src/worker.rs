@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     Limit,
     /// `workers/usual.js`
     Usual,
+    /// `workers/loop.js`
+    Loop,
+    /// `workers/lean.js`
+    Lean,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
             Self::Product => "worker",
             Self::Limit => "limit",
             Self::Usual => "usual",
+            Self::Loop => "loop",
+            Self::Lean => "lean",
         }
     }
 }
@@ -98,6 +104,8 @@ impl Installation {
             ],
             Kind::Limit => vec![javascript(include_bytes!("../workers/limit.js").to_vec())],
             Kind::Usual => vec![javascript(include_bytes!("../workers/usual.js").to_vec())],
+            Kind::Loop => vec![javascript(include_bytes!("../workers/loop.js").to_vec())],
+            Kind::Lean => vec![javascript(include_bytes!("../workers/lean.js").to_vec())],
         })
     }
 

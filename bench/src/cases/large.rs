@@ -32,17 +32,21 @@ pub(super) async fn token_first(lab: &Lab) -> Result<Vec<Row>> {
         posted(lab, Kind::Product, Order::TokenFirst).await?,
         piped(lab, Kind::Limit).await?,
         posted(lab, Kind::Usual, Order::TokenFirst).await?,
+        posted(lab, Kind::Loop, Order::TokenFirst).await?,
     ];
     lab.alternate(&mut contenders, lab.rounds, REPEATS).await?;
-    let [ours, limit, usual] = &contenders;
+    let [ours, limit, usual, reading] = &contenders;
     let [limit_wall, limit_cpu] = wall_and_cpu(CASE, ours, limit);
     let [usual_wall, usual_cpu] = wall_and_cpu(CASE, ours, usual);
+    let [loop_wall, loop_cpu] = wall_and_cpu(CASE, ours, reading);
     Ok(vec![
         limit_wall.target(Target::RatioAtMost(1.5)),
         limit_cpu.target(Target::RatioAtMost(1.6)),
         usual_wall.target(Target::RatioAtMost(0.6)),
         usual_cpu.target(Target::RatioAtMost(0.6)),
         memory(CASE, ours, usual),
+        loop_wall,
+        loop_cpu,
     ])
 }
 

@@ -30,11 +30,12 @@ const REPEATS: usize = 3;
 const CONNECTIONS: usize = 8;
 
 pub(super) async fn ten_kb(lab: &Lab) -> Result<Vec<Row>> {
-    let [rate, cpu] = rows("10 KB form, 8 connections", lab, TEN_KB).await?;
-    Ok(vec![
+    let [rate, cpu, others @ ..] = rows("10 KB form, 8 connections", lab, TEN_KB).await?;
+    let targets = [
         rate.target(Target::RatioAtLeast(1.2)),
         cpu.target(Target::RatioAtMost(0.85)),
-    ])
+    ];
+    Ok(targets.into_iter().chain(others).collect())
 }
 
 pub(super) async fn two_hundred_kb(lab: &Lab) -> Result<Vec<Row>> {
@@ -53,16 +54,20 @@ pub(super) fn load(lab: &Lab, size: Size) -> Load {
     Load::repeated(&request, size.uploads, CONNECTIONS)
 }
 
-async fn rows(case: &'static str, lab: &Lab, size: Size) -> Result<[Row; 2]> {
+async fn rows(case: &'static str, lab: &Lab, size: Size) -> Result<[Row; 4]> {
     let mut contenders = [
         lab.contender(Kind::Product, load(lab, size), |_| load(lab, size))
             .await?,
         lab.contender(Kind::Usual, load(lab, size), |_| load(lab, size))
             .await?,
+        lab.contender(Kind::Lean, load(lab, size), |_| load(lab, size))
+            .await?,
     ];
     lab.alternate(&mut contenders, lab.rounds, REPEATS).await?;
-    let [ours, usual] = &contenders;
-    Ok(rate_and_cpu(case, ours, usual))
+    let [ours, usual, lean] = &contenders;
+    let [rate, cpu] = rate_and_cpu(case, ours, usual);
+    let [lean_rate, lean_cpu] = rate_and_cpu(case, ours, lean);
+    Ok([rate, cpu, lean_rate, lean_cpu])
 }
 
 /// Requests a second and CPU a request.

@@ -29,6 +29,8 @@ pub struct Config {
     pub credentials_timeout_ms: u32,
     /// `TELEGRAM_TIMEOUT_MS`: for Telegram to take bytes, or to answer once it has them all.
     pub telegram_timeout_ms: u32,
+    /// `UPLOAD_TIMEOUT_MS`: for an upload on the whole.
+    pub upload_timeout_ms: u32,
     /// `WEBHOOK_SECRET`.
     pub webhook_secret: Option<WebhookSecret>,
 }
@@ -107,6 +109,7 @@ impl Config {
             },
             credentials_timeout_ms: number(&get, "CREDENTIALS_TIMEOUT_MS", 5000, 1..=60_000)?,
             telegram_timeout_ms: number(&get, "TELEGRAM_TIMEOUT_MS", 60_000, 1..=600_000)?,
+            upload_timeout_ms: number(&get, "UPLOAD_TIMEOUT_MS", 1_800_000, 1000..=14_400_000)?,
             webhook_secret: get("WEBHOOK_SECRET")
                 .map(|text| {
                     WebhookSecret::parse(&text).map_err(|why| problem("WEBHOOK_SECRET", why))

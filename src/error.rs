@@ -60,6 +60,8 @@ pub enum Error {
     Interrupted,
     /// The client sent nothing for too long.
     ClientStalled,
+    /// The upload took longer on the whole than it may.
+    TookTooLong,
     /// A setting is missing or can't be used.
     Config(ConfigError),
     /// There are no credentials.
@@ -171,6 +173,7 @@ impl Error {
             Self::ClientGone => passing(400, "client_disconnected", "Malformed request: the body ended before its time", "Try again."),
             Self::Interrupted => passing(400, "upload_interrupted", "The upload was interrupted before its end", "The browser's connection broke, or the one to Telegram. Nothing was stored: try again."),
             Self::ClientStalled => passing(408, "client_stalled", "The upload stalled", "Check the connection, and try again."),
+            Self::TookTooLong => passing(408, "upload_timeout", "The upload took too long", "Try again on a faster connection. A deployer can raise UPLOAD_TIMEOUT_MS."),
             Self::Config(error) => lasting(500, "misconfigured", format!("The worker is misconfigured: {error}"), "Set it in wrangler.toml under [vars], or as a secret, and deploy again."),
             Self::Backend(fault) => describe_backend(fault),
             Self::Telegram { fault, with_fresh_credentials } => {
@@ -283,7 +286,13 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             description,
             "Telegram does not know the bot's token any more. Set a new token in the settings.",
         ),
-        TelegramFault::ChatRefused { description, .. } => lasting(
+        TelegramFault::ChatMoved { description, .. } => passing(
+            502,
+            "chat_migrated",
+            description,
+            "The chat has a new id, which is known now: try again. Set it in the settings, too.",
+        ),
+        TelegramFault::ChatRefused { description } => lasting(
             502,
             "chat_refused",
             description,

@@ -5,11 +5,14 @@
 //! that waits for something which another one has to finish.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
 use crate::credentials::Cache;
 use crate::host::UnixMillis;
+use crate::telegram::ChatId;
+use crate::telegram::pace::Pacer;
 
 /// Bytes that the uploads of the buffered lane may hold at one time. An isolate has 128 MB for
 /// everything (developers.cloudflare.com, "Workers limits"), and dies of more.
@@ -32,6 +35,36 @@ pub struct Shared {
     pub budget: Rc<Budget>,
     /// When Telegram was last heard, if nothing went wrong since.
     pub telegram: Rc<Reachability>,
+    /// The pace that Telegram asked for.
+    pub pacer: Rc<RefCell<Pacer>>,
+    /// Chats that have become supergroups.
+    pub migrations: Rc<RefCell<Migrations>>,
+}
+
+/// The new ids of chats that have become supergroups (Bot API, `migrate_to_chat_id`).
+#[derive(Debug, Default)]
+pub struct Migrations(HashMap<ChatId, ChatId>);
+
+impl Migrations {
+    /// Most that are remembered. Backends learn of a move from the reply: those that do not are few.
+    const MAX: usize = 256;
+
+    /// Notes a move.
+    pub fn note(&mut self, from: ChatId, to: i64) {
+        let Some(to) = ChatId::parse(&to.to_string()) else {
+            return;
+        };
+        if self.0.len() >= Self::MAX {
+            self.0.clear();
+        }
+        self.0.insert(from, to);
+    }
+
+    /// Where this chat is now, if it has moved.
+    #[must_use]
+    pub fn of(&self, chat: &ChatId) -> Option<&ChatId> {
+        self.0.get(chat)
+    }
 }
 
 /// Whether the other side was there a moment ago.
@@ -83,6 +116,8 @@ impl Isolate {
             cache: Rc::new(RefCell::new(cache)),
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
             telegram: Rc::default(),
+            pacer: Rc::default(),
+            migrations: Rc::default(),
         }))
     }
 }
@@ -114,6 +149,12 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.get()
+    }
+
+    /// Whether so many bytes would fit beside what is leased now.
+    #[must_use]
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.used.get().saturating_add(bytes) <= self.limit
     }
 
     /// An empty lease.

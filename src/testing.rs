@@ -168,21 +168,22 @@ impl TestHost {
             length,
             max_answer_bytes: call.max_answer_bytes,
         });
-        let write = async {
-            sink.write(&call.body).await?;
-            if !call.last.is_empty() {
-                sink.write(&call.last).await?;
+        let in_two = !call.last.is_empty();
+        let exchange = async {
+            let write = async {
+                sink.write(&call.body).await?;
+                if in_two {
+                    sink.write(&call.last).await?;
+                }
+                sink.close().await
+            };
+            match write.await {
+                Ok(()) => answer.await,
+                Err(_) if in_two => Err(CallFault::Unsent),
+                Err(_) => Err(CallFault::Network),
             }
-            sink.close().await
         };
-        if write.await.is_err() {
-            return Err(if call.last.is_empty() {
-                CallFault::Network
-            } else {
-                CallFault::Unsent
-            });
-        }
-        within(self, call.timeout_ms, answer)
+        within(self, call.timeout_ms, exchange)
             .await
             .unwrap_or(Err(CallFault::Timeout))
     }

@@ -19,8 +19,13 @@ pub enum TelegramFault {
     ChatRefused {
         /// Telegram's own words.
         description: String,
-        /// The chat's new id, when it became a supergroup.
-        migrate_to_chat_id: Option<i64>,
+    },
+    /// The chat has become a supergroup, which has another id (Bot API, `migrate_to_chat_id`).
+    ChatMoved {
+        /// Telegram's own words.
+        description: String,
+        /// The new id.
+        to: i64,
     },
     /// Another 400: something about this file or caption.
     BadRequest {
@@ -68,23 +73,18 @@ impl TelegramFault {
         let description = words
             .clone()
             .unwrap_or_else(|| "Telegram upload failed".to_owned());
+        if let Some(to) = migrate_to_chat_id {
+            return Self::ChatMoved { description, to };
+        }
         match code {
             401 | 404 | 421 => Self::TokenDead { description },
-            403 => Self::ChatRefused {
-                description,
-                migrate_to_chat_id,
-            },
+            403 => Self::ChatRefused { description },
             413 => Self::TooLarge,
             429 => Self::RetryAfter {
                 description,
                 seconds: retry_after.unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
             },
-            400 if migrate_to_chat_id.is_some() || is_about_chat(&description) => {
-                Self::ChatRefused {
-                    description,
-                    migrate_to_chat_id,
-                }
-            }
+            400 if is_about_chat(&description) => Self::ChatRefused { description },
             400..=499 => Self::BadRequest { description },
             _ => Self::Failed { description: words },
         }

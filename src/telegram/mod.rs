@@ -1,6 +1,7 @@
 //! Telegram's Bot API: checked identifiers, `sendDocument`'s replies, and what its errors mean.
 
 mod fault;
+pub mod pace;
 mod reply;
 
 #[cfg(test)]
@@ -35,6 +36,12 @@ impl BotToken {
         (id_fits && secret_fits).then(|| Self(text.to_owned()))
     }
 
+    /// The bot's id: what stands before the colon. It is no secret.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
     /// The URL of one of the bot's methods. It holds the token.
     #[must_use]
     pub fn method_url(&self, api_url: &str, method: &str) -> String {
@@ -49,7 +56,7 @@ impl std::fmt::Debug for BotToken {
 }
 
 /// A chat's id (`-1001234567890`) or `@name`, checked: it goes into a multipart field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChatId(String);
 
 impl ChatId {

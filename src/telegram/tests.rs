@@ -119,15 +119,14 @@ fn errors_are_told_apart_by_what_they_mean_for_an_upload() {
     ] {
         let expected = TelegramFault::ChatRefused {
             description: words.to_owned(),
-            migrate_to_chat_id: None,
         };
         assert_eq!(error(code, words, "{}"), expected);
         assert!(expected.blames_credentials());
     }
     let words = "Bad Request: group chat was upgraded to a supergroup chat";
-    let migrated = TelegramFault::ChatRefused {
+    let migrated = TelegramFault::ChatMoved {
         description: words.to_owned(),
-        migrate_to_chat_id: Some(-1009),
+        to: -1009,
     };
     assert_eq!(
         error(400, words, r#"{"migrate_to_chat_id":-1009}"#),

@@ -58,12 +58,12 @@ impl<'a, B: Body> Incoming<'a, B> {
         self.reader.held(held)
     }
 
-    /// Reads up to the file.
+    /// Reads up to the file. Before the client is waited for, `before_read` is called.
     ///
     /// # Errors
     /// [`Error::NoFile`] when the form ends without one.
-    pub(super) async fn find_file(&mut self) -> Result<FilePart, Error> {
-        while let Some(step) = self.next(&|| ()).await? {
+    pub(super) async fn find_file(&mut self, before_read: &impl Fn()) -> Result<FilePart, Error> {
+        while let Some(step) = self.next(before_read).await? {
             if let Step::FileBegin(part) = step {
                 return Ok(part);
             }
@@ -173,7 +173,7 @@ mod tests {
         let mut incoming = Incoming::new(&mut body, BOUNDARY).expect("a boundary");
         let mut file = Vec::new();
         TestHost::default().run(async {
-            incoming.find_file().await.expect("a file");
+            incoming.find_file(&|| ()).await.expect("a file");
             assert_eq!(incoming.fields().auth_token.as_deref(), Some("t"));
             while let Some(piece) = incoming.next_piece(&|| ()).await.expect("a form") {
                 match piece {

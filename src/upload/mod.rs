@@ -11,6 +11,7 @@
 //! when nothing is wrong with the request, and ends in the same place: Telegram's answer.
 
 mod incoming;
+mod patience;
 mod report;
 mod transmit;
 
@@ -30,10 +31,14 @@ use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_cont
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
 use crate::notify::{self, Event};
 use crate::route::{RawFile, Route};
-use crate::telegram::{self, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored};
+use crate::telegram::pace::{MAX_WAIT_MS, Turn};
+use crate::telegram::{
+    self, ChatId, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored, TelegramFault,
+};
 use crate::text::hex;
 
 use incoming::{Incoming, Piece};
+use patience::{Deadline, Patience};
 pub use report::{Lane, Receipt, Report};
 use transmit::{Broken, Transmission, Undone, after_commit, transmit};
 
@@ -45,6 +50,8 @@ const MAX_FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// The name of a file that has none.
 const DEFAULT_FILE_NAME: &str = "file";
 const EVENT_ID_BYTES: usize = 16;
+/// How often a file that is held is sent at the most. Each try but the first has a reason of its own.
+const MAX_TRIES: u32 = 3;
 
 /// Puts the request's file into the user's channel, and tells the backend.
 ///
@@ -65,6 +72,7 @@ pub async fn upload<H: Host>(
         report,
         header_token,
         header_user_id: head.user_id.as_deref(),
+        deadline: Deadline::after(shared.config.upload_timeout_ms, host.now()),
     };
     let sent = match route {
         Route::Raw(file) => upload.raw(head, file, body).await?,
@@ -108,6 +116,7 @@ struct Upload<'a, H: Host> {
     report: &'a mut Report,
     header_token: Option<AuthToken>,
     header_user_id: Option<&'a str>,
+    deadline: Deadline,
 }
 
 /// What the file is called and what it is.
@@ -121,6 +130,8 @@ struct FileInfo {
 struct Sent {
     stored: Stored,
     credentials: Rc<Credentials>,
+    /// Where it is, if that is not the chat that the credentials name.
+    migrated_to: Option<ChatId>,
     file: FileInfo,
     size: u64,
 }
@@ -166,9 +177,11 @@ impl<'a, H: Host> Upload<'a, H> {
         let file = file_info(&part, &fields);
         let caption = caption(&fields, &file)?;
         let (credentials, source) = self.credentials(&token, &fields).await?;
+        let target = self.target(credentials, source);
+        self.take_turn(&target, head.content_length).await?;
         let envelope = self.envelope();
         let opening = envelope.opening(
-            credentials.chat_id.as_str(),
+            target.chat_id().as_str(),
             Some(&caption),
             &file.name,
             &file.content_type,
@@ -177,7 +190,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let length = head
             .content_length
             .map(|length| length + (opening.len() + closing.len()) as u64);
-        let (mut sink, answer) = self.open(&credentials, &envelope, length);
+        let (mut sink, answer) = self.open(&target.credentials, &envelope, length);
         let transmission = self.transmission();
         let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
         let pump = async {
@@ -214,13 +227,8 @@ impl<'a, H: Host> Upload<'a, H> {
         };
         let began = self.host.now();
         let result = transmit(&transmission, pump, answer).await;
-        let (size, stored) = self.answered(began, result, &token, &credentials, source)?;
-        Ok(Sent {
-            stored,
-            credentials,
-            file,
-            size,
-        })
+        let (size, stored) = self.answered(began, result, &token, &target, head.content_length)?;
+        Ok(target.sent(stored, file, size))
     }
 
     /// A form of which the token decides, when the file begins, whether it can be streamed.
@@ -231,7 +239,10 @@ impl<'a, H: Host> Upload<'a, H> {
         body: &mut H::Body,
     ) -> Result<Sent, Error> {
         let mut incoming = Incoming::new(body, boundary)?;
-        let part = incoming.find_file().await?;
+        let patience = self.patience();
+        let part = patience
+            .of(incoming.find_file(&|| patience.step()))
+            .await??;
         match self.token(incoming.fields())? {
             Some(token) => self.streamed(token, part, incoming).await,
             None => self.buffered(length, part, incoming).await,
@@ -256,14 +267,16 @@ impl<'a, H: Host> Upload<'a, H> {
             Some(_) => Some(caption(&early, &file)?),
             None => None,
         };
+        let target = self.target(credentials, source);
+        self.take_turn(&target, None).await?;
         let envelope = self.envelope();
         let opening = envelope.opening(
-            credentials.chat_id.as_str(),
+            target.chat_id().as_str(),
             early_caption.as_deref(),
             &file.name,
             &file.content_type,
         );
-        let (mut sink, answer) = self.open(&credentials, &envelope, None);
+        let (mut sink, answer) = self.open(&target.credentials, &envelope, None);
         let transmission = self.transmission();
         let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
         let this = &*self;
@@ -286,7 +299,7 @@ impl<'a, H: Host> Upload<'a, H> {
                 return Err(Error::EmptyFile.into());
             }
             this.token(fields)?;
-            this.check_user(&credentials, fields)?;
+            this.check_user(&target.credentials, fields)?;
             let file = file_info(&part, fields);
             let late_caption = match early_caption {
                 Some(_) => None,
@@ -301,13 +314,8 @@ impl<'a, H: Host> Upload<'a, H> {
         };
         let began = self.host.now();
         let result = transmit(&transmission, pump, answer).await;
-        let ((size, file), stored) = self.answered(began, result, &token, &credentials, source)?;
-        Ok(Sent {
-            stored,
-            credentials,
-            file,
-            size,
-        })
+        let ((size, file), stored) = self.answered(began, result, &token, &target, None)?;
+        Ok(target.sent(stored, file, size))
     }
 
     /// The token comes after the file: its pieces are held, within the isolate's budget.
@@ -320,32 +328,43 @@ impl<'a, H: Host> Upload<'a, H> {
         self.report.lane = Some(Lane::Buffered);
         let limit = self.config().max_upload_bytes;
         let budget = &self.shared.budget;
-        let mut lease = budget.lease();
-        let mut cover = |bytes: u64| {
-            if lease.cover(bytes) {
-                Ok(())
-            } else if bytes > budget.limit() {
-                Err(Error::TooLargeToBuffer {
+        let no_room = |bytes: u64| {
+            if bytes > budget.limit() {
+                Error::TooLargeToBuffer {
                     limit: budget.limit(),
-                })
+                }
             } else {
-                Err(Error::Busy)
+                Error::Busy
             }
         };
-        cover(length.unwrap_or_default())?;
+        // What is on its way is not reserved, or a client that sends slowly would keep others out with
+        // bytes that it has not sent.
+        let announced = length.unwrap_or_default();
+        if !budget.has_room(announced) {
+            return Err(no_room(announced));
+        }
+        let mut lease = budget.lease();
         let mut pieces = Vec::new();
         let mut size = 0;
-        while let Some(piece) = incoming.next_piece(&|| ()).await? {
-            size += piece.len() as u64;
-            if size > limit {
-                return Err(self.too_large());
+        let patience = self.patience();
+        let too_large = self.too_large();
+        let held = patience.of(async {
+            while let Some(piece) = incoming.next_piece(&|| patience.step()).await? {
+                size += piece.len() as u64;
+                if size > limit {
+                    return Err(too_large);
+                }
+                if !lease.cover(size) {
+                    return Err(no_room(size));
+                }
+                pieces.push(match piece {
+                    Piece::Range(chunk, range) => HeldPiece::Range(chunk, range),
+                    Piece::Held(held) => HeldPiece::Bytes(incoming.held(held).to_vec()),
+                });
             }
-            cover(size)?;
-            pieces.push(match piece {
-                Piece::Range(chunk, range) => HeldPiece::Range(chunk, range),
-                Piece::Held(held) => HeldPiece::Bytes(incoming.held(held).to_vec()),
-            });
-        }
+            Ok(())
+        });
+        held.await??;
         let fields = incoming.fields().clone();
         self.send_held(&part, &fields, Held::Pieces(&pieces), size)
             .await
@@ -354,7 +373,8 @@ impl<'a, H: Host> Upload<'a, H> {
     /// The form is small: it is read at once, and then sent like one that was held.
     async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Error> {
         self.report.lane = Some(Lane::Small);
-        let bytes = body.read_whole().await.map_err(|_| Error::ClientGone)?;
+        let whole = self.patience().of(body.read_whole()).await?;
+        let bytes = whole.map_err(|_| Error::ClientGone)?;
         let mut reader = FormReader::new(boundary)?;
         let (mut part, mut content, mut cursor) = (None, 0..0, 0);
         while let Some(step) = reader.next(&bytes, &mut cursor)? {
@@ -376,8 +396,9 @@ impl<'a, H: Host> Upload<'a, H> {
             .await
     }
 
-    /// The whole form is here. When Telegram refuses credentials that came from the cache, it is sent
-    /// once more with fresh ones.
+    /// The whole form is here, and can be sent again where nothing was stored and something has changed:
+    /// there are fresh credentials for those that Telegram refused, the chat's new id is known, or the
+    /// time that it asked for is over.
     async fn send_held(
         &mut self,
         part: &FilePart,
@@ -391,60 +412,74 @@ impl<'a, H: Host> Upload<'a, H> {
         }
         let file = file_info(part, fields);
         let caption = caption(fields, &file)?;
+        let mut tries = 0;
         loop {
+            tries += 1;
             let (credentials, source) = self.credentials(&token, fields).await?;
-            let envelope = self.envelope();
-            let opening = envelope.opening(
-                credentials.chat_id.as_str(),
-                Some(&caption),
-                &file.name,
-                &file.content_type,
-            );
-            let closing = envelope.closing(None);
+            let target = self.target(credentials, source);
+            self.take_turn(&target, Some(size)).await?;
             let began = self.host.now();
-            let result = match held {
-                Held::Bytes(content) => {
-                    // In two pieces the body tells a Telegram that is not there from one that may
-                    // have the file; in one it goes out at two thirds of the cost.
-                    let (closing, last) = if self.shared.telegram.is_likely(began) {
-                        (closing.as_bytes(), Vec::new())
-                    } else {
-                        (&[][..], closing.into_bytes())
-                    };
-                    let call = Call {
-                        method: Method::Post,
-                        url: self.send_document_url(&credentials),
-                        headers: vec![("content-type", envelope.content_type())],
-                        body: [opening.as_bytes(), content, closing].concat(),
-                        last,
-                        timeout_ms: self.config().telegram_timeout_ms,
-                        max_answer_bytes: telegram::MAX_ANSWER_BYTES,
-                    };
-                    let answer = self.host.call(call).await;
-                    answer
-                        .map(|answer| ((), answer))
-                        .map_err(|fault| after_commit(fault).into())
-                }
-                Held::Pieces(pieces) => {
-                    let length = size + (opening.len() + closing.len()) as u64;
-                    let (sink, answer) = self.open(&credentials, &envelope, Some(length));
-                    let transmission = self.transmission();
-                    let pump = write_pieces(&transmission, sink, &opening, pieces, &closing);
-                    transmit(&transmission, pump, answer).await
-                }
-            };
-            match self.answered(began, result, &token, &credentials, source) {
-                Err(error) if may_heal(&error) => {}
+            let result = self
+                .send_once(&target, &file, &caption, &held, size)
+                .await?;
+            match self.answered(began, result, &token, &target, Some(size)) {
+                Err(error) if tries < MAX_TRIES && may_do_better(&error, &target) => {}
                 answered => {
-                    return answered.map(|((), stored)| Sent {
-                        stored,
-                        credentials,
-                        file,
-                        size,
-                    });
+                    return answered.map(|((), stored)| target.sent(stored, file, size));
                 }
             }
         }
+    }
+
+    async fn send_once(
+        &self,
+        target: &Target,
+        file: &FileInfo,
+        caption: &str,
+        held: &Held<'_, H::Chunk>,
+        size: u64,
+    ) -> Result<Result<((), Answer), Undone>, Error> {
+        let envelope = self.envelope();
+        let opening = envelope.opening(
+            target.chat_id().as_str(),
+            Some(caption),
+            &file.name,
+            &file.content_type,
+        );
+        let closing = envelope.closing(None);
+        let now = self.host.now();
+        Ok(match held {
+            Held::Bytes(content) => {
+                // In two pieces the body tells a Telegram that is not there from one that may
+                // have the file; in one it goes out at two thirds of the cost.
+                let (closing, last) = if self.shared.telegram.is_likely(now) {
+                    (closing.as_bytes(), Vec::new())
+                } else {
+                    (&[][..], closing.into_bytes())
+                };
+                let timeout_ms = self.config().telegram_timeout_ms;
+                let call = Call {
+                    method: Method::Post,
+                    url: self.send_document_url(&target.credentials),
+                    headers: vec![("content-type", envelope.content_type())],
+                    body: [opening.as_bytes(), content, closing].concat(),
+                    last,
+                    timeout_ms: self.deadline.bound(timeout_ms, now)?,
+                    max_answer_bytes: telegram::MAX_ANSWER_BYTES,
+                };
+                let answer = self.host.call(call).await;
+                answer
+                    .map(|answer| ((), answer))
+                    .map_err(|fault| after_commit(fault).into())
+            }
+            Held::Pieces(pieces) => {
+                let length = size + (opening.len() + closing.len()) as u64;
+                let (sink, answer) = self.open(&target.credentials, &envelope, Some(length));
+                let transmission = self.transmission();
+                let pump = write_pieces(&transmission, sink, &opening, pieces, &closing);
+                transmit(&transmission, pump, answer).await
+            }
+        })
     }
 
     /// Tells the backend, and writes the receipt.
@@ -452,6 +487,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let Sent {
             stored,
             credentials,
+            migrated_to,
             file,
             size,
         } = sent;
@@ -482,6 +518,7 @@ impl<'a, H: Host> Upload<'a, H> {
             kind: stored.kind,
             downloadable: size <= MAX_CLOUD_DOWNLOAD_BYTES || !self.config().has_cloud_limits(),
             notified,
+            migrated_to_chat_id: migrated_to.map(|chat| chat.as_str().to_owned()),
             user_id: credentials.user_id.clone(),
         }
     }
@@ -540,7 +577,49 @@ impl<'a, H: Host> Upload<'a, H> {
     }
 
     fn transmission(&self) -> Transmission<'a, H> {
-        Transmission::new(self.host, self.config().telegram_timeout_ms)
+        Transmission::new(self.host, self.config().telegram_timeout_ms, self.deadline)
+    }
+
+    fn patience(&self) -> Patience<'a, H> {
+        Patience::new(self.host, self.deadline)
+    }
+
+    fn target(&self, credentials: Rc<Credentials>, source: Source) -> Target {
+        let migrations = self.shared.migrations.borrow();
+        Target {
+            migrated_to: migrations.of(&credentials.chat_id).cloned(),
+            credentials,
+            source,
+        }
+    }
+
+    /// Waits until it is this upload's turn, where Telegram has asked for patience.
+    ///
+    /// # Errors
+    /// The 429 that Telegram would answer, when that is too long to wait.
+    async fn take_turn(&self, target: &Target, size: Option<u64>) -> Result<(), Error> {
+        let bot = &target.credentials.bot_token;
+        let now = self.host.now();
+        let turn = self
+            .shared
+            .pacer
+            .borrow_mut()
+            .take_turn(bot, target.chat_id(), size, now);
+        match turn {
+            Turn::Now => Ok(()),
+            Turn::After { ms } => {
+                let ms = u32::try_from(ms).unwrap_or(u32::MAX);
+                self.host.sleep(self.deadline.bound(ms, now)?).await;
+                Ok(())
+            }
+            Turn::Full { retry_after } => Err(Error::Telegram {
+                fault: TelegramFault::RetryAfter {
+                    description: format!("Too Many Requests: retry after {retry_after}"),
+                    seconds: retry_after,
+                },
+                with_fresh_credentials: true,
+            }),
+        }
     }
 
     fn envelope(&self) -> Envelope {
@@ -569,14 +648,15 @@ impl<'a, H: Host> Upload<'a, H> {
         })
     }
 
-    /// What Telegram's answer means. Credentials that it refuses are forgotten.
+    /// What Telegram's answer means. What it says of the credentials, the chat and its own patience is
+    /// kept for the uploads to come.
     fn answered<T>(
         &mut self,
         began: UnixMillis,
         result: Result<(T, Answer), Undone>,
         token: &AuthToken,
-        credentials: &Rc<Credentials>,
-        source: Source,
+        target: &Target,
+        size: Option<u64>,
     ) -> Result<(T, Stored), Error> {
         let now = self.host.now();
         self.report.telegram_ms = Some(now.saturating_sub(began));
@@ -593,16 +673,59 @@ impl<'a, H: Host> Upload<'a, H> {
             Err(Undone::Telegram(fault)) => fault,
             Err(Undone::Request(error)) => return Err(error),
         };
-        if fault.blames_credentials() {
-            self.shared
-                .cache
-                .borrow_mut()
-                .drop_refused(&token.hash(), credentials);
+        let credentials = &target.credentials;
+        match &fault {
+            TelegramFault::RetryAfter { seconds, .. } => {
+                self.shared.pacer.borrow_mut().told_to_wait(
+                    &credentials.bot_token,
+                    target.chat_id(),
+                    size,
+                    *seconds,
+                    now,
+                );
+            }
+            TelegramFault::ChatMoved { to, .. } => {
+                let from = credentials.chat_id.clone();
+                self.shared.migrations.borrow_mut().note(from, *to);
+            }
+            fault if fault.blames_credentials() => {
+                self.shared
+                    .cache
+                    .borrow_mut()
+                    .drop_refused(&token.hash(), credentials);
+            }
+            _ => {}
         }
         Err(Error::Telegram {
             fault,
-            with_fresh_credentials: source == Source::Miss,
+            with_fresh_credentials: target.source == Source::Miss,
         })
+    }
+}
+
+/// Where a file goes.
+struct Target {
+    credentials: Rc<Credentials>,
+    source: Source,
+    /// Where the credentials' chat is now, if it has moved.
+    migrated_to: Option<ChatId>,
+}
+
+impl Target {
+    fn chat_id(&self) -> &ChatId {
+        self.migrated_to
+            .as_ref()
+            .unwrap_or(&self.credentials.chat_id)
+    }
+
+    fn sent(self, stored: Stored, file: FileInfo, size: u64) -> Sent {
+        Sent {
+            stored,
+            credentials: self.credentials,
+            migrated_to: self.migrated_to,
+            file,
+            size,
+        }
     }
 }
 
@@ -637,10 +760,22 @@ impl<C> Piece<C> {
     }
 }
 
-/// Whether asking the backend again may help: Telegram blames credentials that came from the cache.
-/// It ends after one more try, as those then come from the backend.
-fn may_heal(error: &Error) -> bool {
-    matches!(error, Error::Telegram { fault, with_fresh_credentials: false } if fault.blames_credentials())
+/// Whether the same file may be taken when it is sent again: what the fault is about has changed, or
+/// changes within the time that an upload waits.
+fn may_do_better(error: &Error, target: &Target) -> bool {
+    let Error::Telegram {
+        fault,
+        with_fresh_credentials,
+    } = error
+    else {
+        return false;
+    };
+    match fault {
+        TelegramFault::RetryAfter { seconds, .. } => u64::from(*seconds) * 1000 <= MAX_WAIT_MS,
+        // Followed once.
+        TelegramFault::ChatMoved { .. } => target.migrated_to.is_none(),
+        fault => fault.blames_credentials() && !with_fresh_credentials,
+    }
 }
 
 fn file_info(part: &FilePart, fields: &Fields) -> FileInfo {

@@ -127,6 +127,9 @@ pub struct Receipt {
     pub downloadable: bool,
     /// Whether the backend knows.
     pub notified: Notified,
+    /// The id of the chat that holds it, when the one in the credentials has become this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrated_to_chat_id: Option<String>,
     /// Whose upload it was.
     #[serde(skip)]
     pub user_id: String,

@@ -39,16 +39,23 @@ fn telegram_error(code: u16, words: &str) -> Answer {
 struct Bench {
     isolate: Isolate,
     host: TestHost,
+    variables: &'static [(&'static str, &'static str)],
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these settings beside the usual ones.
+    fn with(variables: &'static [(&'static str, &'static str)]) -> Self {
         let host = TestHost::default();
         host.answers("/credentials", [Ok(credentials(BOT))]);
         host.answers("/webhook", [Ok(answer(200, "{}"))]);
         Self {
             isolate: Isolate::default(),
             host,
+            variables,
         }
     }
 
@@ -56,7 +63,11 @@ impl Bench {
         let variable = |name: &'static str| match name {
             "BACKEND_URL" => Some("http://backend".to_owned()),
             "MAX_UPLOAD_BYTES" => Some(MAX_UPLOAD.to_string()),
-            _ => None,
+            _ => self
+                .variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned()),
         };
         let Request {
             head,
@@ -652,4 +663,145 @@ fn no_secret_is_in_a_reply_or_a_line_of_the_log() {
         let shown = format!("{:?} {:?}", told.reply, bench.host.0.lines.borrow());
         assert!(!shown.contains("AAAA"), "{shown}");
     }
+}
+
+/// Telegram asks for so many seconds.
+fn asks_for(seconds: u32) -> Script {
+    let words = format!("Too Many Requests: retry after {seconds}");
+    let body = format!(
+        r#"{{"ok":false,"error_code":429,"description":"{words}","parameters":{{"retry_after":{seconds}}}}}"#
+    );
+    Script::answering(answer(429, &body))
+}
+
+fn moved() -> Script {
+    let words = "Bad Request: group chat was upgraded to a supergroup chat";
+    let body = format!(
+        r#"{{"ok":false,"error_code":400,"description":"{words}","parameters":{{"migrate_to_chat_id":-1009}}}}"#
+    );
+    Script::answering(answer(400, &body))
+}
+
+#[test]
+fn a_file_that_is_held_waits_as_long_as_telegram_asks_for_if_that_is_short() {
+    for (lane, request) in lanes(200_000) {
+        let bench = Bench::new();
+        bench.host.script(asks_for(5));
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(request);
+        if matches!(lane, "small" | "buffered") {
+            assert_eq!(told.reply.status, 200, "{lane}: {}", told.json);
+            assert_eq!(bench.host.now(), 5000, "{lane}");
+        } else {
+            assert_eq!(told.code(), (429, "rate_limited"), "{lane}");
+            assert_eq!(told.json["retryAfter"], 5);
+            assert_eq!(bench.host.0.uploads.borrow().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn what_telegram_asked_for_is_told_and_kept_without_asking_it_again() {
+    for (lane, request) in lanes(1000) {
+        let bench = Bench::new();
+        bench.host.script(asks_for(20));
+        let told = bench.send(request);
+        assert_eq!(told.code(), (429, "rate_limited"), "{lane}");
+        for (lane, request) in lanes(1000) {
+            let told = bench.send(request);
+            assert_eq!(told.code(), (429, "rate_limited"), "{lane}");
+            assert_eq!(told.json["retryAfter"], 20);
+            assert!(told.retryable());
+            assert_eq!(bench.host.0.uploads.borrow().len(), 1, "{lane}");
+        }
+        bench.host.advance(16_000);
+        for (_, request) in lanes(1000).into_iter().take(1) {
+            bench.host.script(Script::answering(stored()));
+            let told = bench.send(request);
+            assert_eq!(told.reply.status, 200, "{}", told.json);
+            assert_eq!(bench.host.now(), 20_000, "it waited for its turn");
+        }
+    }
+}
+
+#[test]
+fn tries_of_one_upload_are_bounded() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.host.script(asks_for(1));
+    }
+    let told = bench.send(Request::form(&[TOKEN, File(content(1000))]));
+    assert_eq!(told.code(), (429, "rate_limited"));
+    assert_eq!(bench.host.0.uploads.borrow().len(), 3);
+}
+
+#[test]
+fn a_chat_that_has_moved_is_followed_once_and_the_reply_says_so() {
+    for (lane, request) in lanes(200_000) {
+        let bench = Bench::new();
+        bench.host.script(moved());
+        bench.host.script(Script::answering(stored()));
+        let mut told = bench.send(request);
+        if matches!(lane, "raw" | "streamed") {
+            assert_eq!(told.code(), (502, "chat_migrated"), "{lane}");
+            assert!(told.retryable());
+            let [_, (_, again), ..] = lanes(200_000);
+            told = bench.send(again);
+        }
+        assert_eq!(told.reply.status, 200, "{lane}: {}", told.json);
+        assert_eq!(told.json["migratedToChatId"], "-1009");
+        let posted = bench.upload(1).bytes.borrow().clone();
+        let chat = b"name=\"chat_id\"\r\n\r\n-1009\r\n";
+        assert!(memchr::memmem::find(&posted, chat).is_some(), "{lane}");
+        assert_eq!(bench.host.calls_to("/credentials").len(), 1, "{lane}");
+    }
+    let bench = Bench::new();
+    bench.host.script(moved());
+    bench.host.script(moved());
+    let told = bench.send(Request::form(&[TOKEN, File(content(1000))]));
+    assert_eq!(told.code(), (502, "chat_migrated"), "followed once");
+    assert_eq!(bench.host.0.uploads.borrow().len(), 2);
+}
+
+#[test]
+fn a_client_that_sends_nothing_any_more_is_not_waited_for() {
+    for (lane, request) in lanes(200_000).into_iter().skip(1) {
+        let bench = Bench::new();
+        bench.host.script(Script::answering(stored()));
+        let told = bench.send(request.cut(100_000, End::Stalled));
+        assert_eq!(told.code(), (408, "client_stalled"), "{lane}");
+        // Then it has half a minute for its rest, so that it can read the reply.
+        assert_eq!(bench.host.now(), 150_000, "{lane}");
+        bench.assert_nothing_stored();
+    }
+    // Not even as far as the file.
+    let bench = Bench::new();
+    let form = Request::form(&[TOKEN, File(content(1000))]).chunked();
+    let told = bench.send(form.cut(20, End::Stalled));
+    assert_eq!(told.code(), (408, "client_stalled"));
+}
+
+#[test]
+fn an_upload_that_takes_too_long_on_the_whole_is_ended() {
+    for (lane, request) in lanes(200_000) {
+        let bench = Bench::with(&[("UPLOAD_TIMEOUT_MS", "30000")]);
+        bench.host.script(Script {
+            stalls_at: 100_000,
+            ..Script::answering(stored())
+        });
+        let told = bench.send(request);
+        assert_eq!(bench.host.now(), 30_000, "{lane}");
+        match lane {
+            // In one piece or two, it may have arrived.
+            "small" => assert_eq!(told.code().0, 504, "{lane}"),
+            _ => {
+                assert_eq!(told.code(), (408, "upload_timeout"), "{lane}");
+                bench.assert_nothing_stored();
+            }
+        }
+    }
+    let bench = Bench::with(&[("UPLOAD_TIMEOUT_MS", "30000")]);
+    let form = Request::form(&[File(content(300_000)), TOKEN]);
+    let told = bench.send(form.cut(100_000, End::Stalled));
+    assert_eq!(told.code(), (408, "upload_timeout"), "while it is held");
 }

@@ -20,8 +20,8 @@ use crate::host::{
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
-/// How long a client may take to fill a buffer, in milliseconds.
-const CLIENT_IDLE_MS: u32 = 120_000;
+use super::patience::{CLIENT_IDLE_MS, Deadline};
+
 /// How slow a native pipe may be on the whole. Slower than any connection on which somebody would
 /// upload a file that is large enough for it to matter.
 const LEAST_PIPE_BYTES_PER_SECOND: u64 = 16 * 1024;
@@ -86,6 +86,7 @@ enum Waiting {
 pub(super) struct Transmission<'a, H> {
     host: &'a H,
     telegram_timeout_ms: u32,
+    deadline: Deadline,
     waiting: Cell<Waiting>,
     /// When it took its last step: one that takes none for long has stalled.
     stepped_at: Cell<UnixMillis>,
@@ -93,10 +94,11 @@ pub(super) struct Transmission<'a, H> {
 }
 
 impl<'a, H: Host> Transmission<'a, H> {
-    pub(super) fn new(host: &'a H, telegram_timeout_ms: u32) -> Self {
+    pub(super) fn new(host: &'a H, telegram_timeout_ms: u32, deadline: Deadline) -> Self {
         Self {
             host,
             telegram_timeout_ms,
+            deadline,
             waiting: Cell::new(Waiting::Telegram),
             stepped_at: Cell::new(host.now()),
             committed: Cell::new(false),
@@ -131,8 +133,9 @@ impl<'a, H: Host> Transmission<'a, H> {
         self.stepped_at.set(self.host.now());
     }
 
-    /// Ends when there was no step for as long as the one that is waited for may take.
-    async fn stalls(&self) -> Waiting {
+    /// Ends when there was no step for as long as the one that is waited for may take, or when the whole
+    /// has taken too long.
+    async fn stalls(&self) -> Stall {
         loop {
             let waiting = self.waiting.get();
             let patience_ms = match waiting {
@@ -142,10 +145,16 @@ impl<'a, H: Host> Transmission<'a, H> {
                     self.telegram_timeout_ms.saturating_add(deadline_ms)
                 }
             };
-            let idle_ms = self.host.now().saturating_sub(self.stepped_at.get());
-            let left_ms = u64::from(patience_ms).saturating_sub(idle_ms);
+            let now = self.host.now();
+            let idle_ms = now.saturating_sub(self.stepped_at.get());
+            let whole_ms = self.deadline.left_ms(now);
+            let left_ms = u64::from(patience_ms).saturating_sub(idle_ms).min(whole_ms);
             if left_ms == 0 {
-                return waiting;
+                return match waiting {
+                    _ if whole_ms == 0 => Stall::Whole,
+                    Waiting::Client => Stall::Client,
+                    Waiting::Telegram | Waiting::Pipe { .. } => Stall::Telegram,
+                };
             }
             // No longer than `patience_ms`, and so within its type. Never 0 either: it sleeps.
             self.host
@@ -176,6 +185,14 @@ impl<'a, H: Host> Transmission<'a, H> {
     }
 }
 
+/// Who took too long.
+enum Stall {
+    Client,
+    Telegram,
+    /// Nobody in particular: it is the upload that did.
+    Whole,
+}
+
 /// Why nothing came of a transmission.
 #[derive(Debug)]
 pub(super) enum Undone {
@@ -192,7 +209,7 @@ impl From<TelegramFault> for Undone {
 enum First<T> {
     Pump(Result<T, Broken>),
     Answer(Result<Answer, CallFault>),
-    Stalled(Waiting),
+    Stalled(Stall),
 }
 
 /// Drives `pump`, which writes the body, and `answer` side by side, and gives both results.
@@ -259,11 +276,12 @@ pub(super) async fn transmit<H: Host, T>(
         }
         First::Answer(Ok(answer)) => Err(transmission.refusal(&answer).into()),
         First::Answer(Err(_)) => Err(transmission.lost().into()),
-        First::Stalled(Waiting::Client) => Err(Undone::Request(Error::ClientStalled)),
         First::Stalled(_) if transmission.committed.get() => {
             Err(TelegramFault::OutcomeUnknown { timed_out: true }.into())
         }
-        First::Stalled(_) => Err(TelegramFault::Stalled.into()),
+        First::Stalled(Stall::Client) => Err(Undone::Request(Error::ClientStalled)),
+        First::Stalled(Stall::Telegram) => Err(TelegramFault::Stalled.into()),
+        First::Stalled(Stall::Whole) => Err(Undone::Request(Error::TookTooLong)),
     }
 }
 

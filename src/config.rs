@@ -31,6 +31,8 @@ pub struct Config {
     pub telegram_timeout_ms: u32,
     /// `WEBHOOK_SECRET`.
     pub webhook_secret: Option<WebhookSecret>,
+    /// `OUTBOX_RETRY_SECONDS`: for how long the outbox tries an event before it parks it.
+    pub outbox_retry_ms: u64,
 }
 
 impl Config {
@@ -112,6 +114,8 @@ impl Config {
                     WebhookSecret::parse(&text).map_err(|why| problem("WEBHOOK_SECRET", why))
                 })
                 .transpose()?,
+            outbox_retry_ms: 1000
+                * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
         })
     }
 }

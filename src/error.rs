@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
-use crate::host::CallFault;
+use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
@@ -72,6 +72,14 @@ pub enum Error {
         /// bring the same.
         with_fresh_credentials: bool,
     },
+    /// There is no `WEBHOOK_SECRET` by which a hook could be told from anybody's request.
+    HooksOff,
+    /// A hook's signature is missing, wrong or old.
+    SignatureRefused,
+    /// A hook's body is not what it should be.
+    HookMalformed,
+    /// The outbox did not answer.
+    Outbox(ObjectFault),
 }
 
 /// How an error is told. `code` is stable; the texts may be refined.
@@ -178,6 +186,10 @@ impl Error {
                 let blamed = fault.blames_credentials();
                 Description { retryable: told.retryable || (blamed && !with_fresh_credentials), ..told }
             }
+            Self::HooksOff => lasting(404, "hooks_off", "Not found: WEBHOOK_SECRET is not set", "Hooks are signed with the secret that worker and backend share. Set it with: wrangler secret put WEBHOOK_SECRET"),
+            Self::SignatureRefused => lasting(403, "signature_refused", "The signature is missing, wrong, or more than five minutes old", "Sign webhook-id, webhook-timestamp and the body's very bytes with WEBHOOK_SECRET, as Standard Webhooks says."),
+            Self::HookMalformed => lasting(400, "bad_hook", "The hook's body is not what is expected here", "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or {\"action\":\"redrive\"}."),
+            Self::Outbox(fault) => describe_outbox(*fault),
         }
     }
 }
@@ -341,6 +353,24 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             "Failed to get file_id from Telegram response",
             "The file is in the channel, but Telegram gave no ids to find it by. Do not upload it again.",
         ),
+    }
+}
+
+fn describe_outbox(fault: ObjectFault) -> Description {
+    match fault {
+        ObjectFault::NotBound => lasting(
+            501,
+            "outbox_not_bound",
+            "This worker has no outbox",
+            "Bind the Durable Object class Outbox as OUTBOX, as wrangler.toml does, and deploy again.",
+        ),
+        ObjectFault::Failed => passing(
+            503,
+            "outbox_failed",
+            "The outbox did not answer",
+            "Try again shortly.",
+        )
+        .after(BUSY_RETRY_AFTER_SECONDS),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::config::AllowedOrigins;
 use crate::error::Error;
+use crate::notify::Signature;
 
 /// The head of a request.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct RequestHead {
     pub origin: Option<String>,
     /// `Access-Control-Request-Headers`.
     pub requested_headers: Option<String>,
+    /// The signature of a hook; of other requests it is not even read.
+    pub signature: Option<Signature>,
 }
 
 /// A reply.
@@ -45,14 +48,20 @@ impl Reply {
     /// A reply with this JSON.
     #[must_use]
     pub fn json(status: u16, body: &impl Serialize) -> Self {
+        // Strings and numbers always serialise.
+        Self::json_text(status, serde_json::to_string(body).unwrap_or_default())
+    }
+
+    /// The same for JSON that is text already.
+    #[must_use]
+    pub fn json_text(status: u16, body: String) -> Self {
         Self {
             status,
             headers: vec![
                 ("content-type", "application/json".to_owned()),
                 ("cache-control", "no-store".to_owned()),
             ],
-            // Strings and numbers always serialise.
-            body: serde_json::to_string(body).unwrap_or_default(),
+            body,
         }
     }
 

@@ -13,7 +13,8 @@
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`telegram`] | the Bot API's replies and errors |
-//! | [`notify`] | telling the backend, signed |
+//! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
+//! | [`hooks`] | requests from the backend itself |
 //! | [`error`] | everything that can go wrong, and how it is told |
 //! | [`config`] | the settings |
 //! | [`isolate`] | what the requests of one isolate share |
@@ -23,6 +24,7 @@
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod hooks;
 pub mod host;
 pub mod http;
 pub mod isolate;
@@ -37,5 +39,5 @@ pub mod upload;
 #[cfg(target_arch = "wasm32")]
 mod edge;
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod testing;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::error::Error;
+use crate::hooks;
 use crate::host::{Body as _, Host, within};
 use crate::http::{Reply, RequestHead};
 use crate::isolate::Isolate;
@@ -56,6 +57,16 @@ pub async fn serve<H: Host>(
                 reply.headers.push(("server-timing", timing));
             }
             reply
+        }
+        Ok(Route::Hook(hook)) => {
+            let result = match &shared {
+                Ok(shared) => hooks::serve(host, shared, hook, head, body).await,
+                Err(error) => Err(Error::Config(error.clone())),
+            };
+            match result {
+                Ok(answer) => Reply::json_text(200, answer),
+                Err(error) => Reply::error(&error, &request_id),
+            }
         }
         Err(error) => Reply::error(&error, &request_id),
     };

@@ -1,17 +1,23 @@
 //! A host for tests: virtual time, scripted answers, and bodies that can be looked at.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use rusqlite::types::Value as SqlValue;
+use serde_json::Value;
+
+use crate::config::Config;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Open, PipeBroken, Sink, SinkClosed,
-    UnixMillis, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
+    Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
 };
+
+use crate::notify::outbox;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
@@ -73,6 +79,8 @@ pub(crate) struct World {
     now: Cell<UnixMillis>,
     /// When the clock has to stop next.
     alarm: Cell<Option<UnixMillis>>,
+    /// Who sleeps. A future inside another may be polled only when it was woken.
+    sleepers: RefCell<Vec<Waker>>,
     /// Somebody gave the others a turn: time does not pass.
     moved: Cell<bool>,
     random: Cell<u8>,
@@ -80,6 +88,16 @@ pub(crate) struct World {
     /// Answers to calls, by a part of their URL; the last one stays.
     answers: RefCell<Vec<Answers>>,
     scripts: RefCell<VecDeque<Script>>,
+    /// How long a call takes, in milliseconds.
+    call_ms: Cell<u32>,
+    under_way: Cell<usize>,
+    pub(crate) most_under_way: Cell<usize>,
+    /// The settings of the durable objects; without them there are none.
+    objects_config: OnceCell<Rc<Config>>,
+    objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
+    pub(crate) objects_are_down: Cell<bool>,
+    /// What durable objects were asked, by name.
+    pub(crate) asked: RefCell<Vec<(String, String)>>,
     pub(crate) calls: RefCell<Vec<Seen>>,
     pub(crate) uploads: RefCell<Vec<Rc<Upload>>>,
     pub(crate) lines: RefCell<Vec<String>>,
@@ -110,6 +128,52 @@ impl TestHost {
 
     pub(crate) fn script(&self, script: Script) {
         self.0.scripts.borrow_mut().push_back(script);
+    }
+
+    /// Lets every call take so long.
+    pub(crate) fn calls_take(&self, ms: u32) {
+        self.0.call_ms.set(ms);
+    }
+
+    /// Makes the durable objects be there, with these settings.
+    pub(crate) fn bind_objects(&self, config: Config) {
+        let set = self.0.objects_config.set(Rc::new(config));
+        assert!(set.is_ok(), "bound twice");
+    }
+
+    pub(crate) fn config_of_objects(&self) -> Rc<Config> {
+        Rc::clone(self.0.objects_config.get().expect("bound"))
+    }
+
+    /// What the object of that name keeps.
+    pub(crate) fn storage(&self, name: &str) -> Rc<TestStorage> {
+        let mut objects = self.0.objects.borrow_mut();
+        Rc::clone(objects.entry(name.to_owned()).or_default())
+    }
+
+    /// Lets time pass, and wakes the objects whose alarms are due meanwhile.
+    pub(crate) fn run_alarms_until(&self, end: UnixMillis) {
+        loop {
+            let objects = self.0.objects.borrow();
+            let next = objects
+                .iter()
+                .filter_map(|(name, storage)| Some((storage.alarm.get()?, name.clone())))
+                .min();
+            drop(objects);
+            let Some((at, name)) = next.filter(|(at, _)| *at <= end) else {
+                self.0.now.set(self.now().max(end));
+                return;
+            };
+            self.0.now.set(self.now().max(at));
+            let storage = self.storage(&name);
+            storage.alarm.set(None);
+            self.run(self.wake(&name, &storage)).expect("woken");
+        }
+    }
+
+    async fn wake(&self, name: &str, storage: &TestStorage) -> Result<(), StorageFault> {
+        assert_eq!(name, "outbox");
+        outbox::wake(self, &self.config_of_objects(), storage).await
     }
 
     pub(crate) fn calls_to(&self, part: &str) -> Vec<Seen> {
@@ -144,6 +208,7 @@ impl TestHost {
                 .get()
                 .expect("nothing moves and no timer runs: it hangs");
             self.0.now.set(alarm);
+            self.0.sleepers.take().into_iter().for_each(Waker::wake);
         }
     }
 
@@ -205,12 +270,13 @@ impl Host for TestHost {
 
     async fn sleep(&self, ms: u32) {
         let end = self.now() + u64::from(ms);
-        poll_fn(|_| {
+        poll_fn(|context| {
             if self.now() >= end {
                 return Poll::Ready(());
             }
             let alarm = self.0.alarm.get().map_or(end, |alarm| alarm.min(end));
             self.0.alarm.set(Some(alarm));
+            self.0.sleepers.borrow_mut().push(context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -235,6 +301,12 @@ impl Host for TestHost {
             headers: call.headers,
             body: call.body,
         });
+        let under_way = &self.0.under_way;
+        under_way.set(under_way.get() + 1);
+        let most = self.0.most_under_way.get().max(under_way.get());
+        self.0.most_under_way.set(most);
+        self.sleep(self.0.call_ms.get()).await;
+        under_way.set(under_way.get() - 1);
         let mut all = self.0.answers.borrow_mut();
         let (_, answers) = all
             .iter_mut()
@@ -278,6 +350,83 @@ impl Host for TestHost {
             }
         });
         (sink, Box::pin(answer))
+    }
+
+    async fn ask(
+        &self,
+        object: Object<'_>,
+        question: String,
+        _: u32,
+    ) -> Result<String, ObjectFault> {
+        let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
+        let Object::Outbox = object else {
+            return Err(ObjectFault::NotBound);
+        };
+        let name = "outbox";
+        let asked = (name.to_owned(), question.clone());
+        self.0.asked.borrow_mut().push(asked);
+        if self.0.objects_are_down.get() {
+            return Err(ObjectFault::Failed);
+        }
+        let storage = self.storage(name);
+        let answer = outbox::answer(self, config, &*storage, &question).await;
+        answer.map_err(|_| ObjectFault::Failed)
+    }
+}
+
+/// What a durable object keeps, in a real SQLite.
+pub(crate) struct TestStorage {
+    database: rusqlite::Connection,
+    pub(crate) alarm: Cell<Option<UnixMillis>>,
+}
+
+impl Default for TestStorage {
+    fn default() -> Self {
+        Self {
+            database: rusqlite::Connection::open_in_memory().expect("SQLite"),
+            alarm: Cell::new(None),
+        }
+    }
+}
+
+impl Storage for TestStorage {
+    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault> {
+        let parameters = parameters.iter().map(|value| match value {
+            Value::Null => SqlValue::Null,
+            Value::String(text) => SqlValue::Text(text.clone()),
+            Value::Number(number) => SqlValue::Integer(number.as_i64().expect("a whole number")),
+            other => panic!("{other} is no parameter"),
+        });
+        let mut statement = self.database.prepare(statement).expect("a statement");
+        let columns = statement.column_count();
+        let mut rows = statement
+            .query(rusqlite::params_from_iter(parameters))
+            .expect("parameters");
+        let mut all: Vec<Value> = Vec::new();
+        while let Some(row) = rows.next().expect("a row") {
+            let value = |column| match row.get(column).expect("a column") {
+                SqlValue::Null => Value::Null,
+                SqlValue::Integer(number) => number.into(),
+                SqlValue::Text(text) => text.into(),
+                other => panic!("{other:?} does not cross the border"),
+            };
+            all.push((0..columns).map(value).collect());
+        }
+        Ok(Value::from(all).to_string())
+    }
+
+    async fn set_alarm(&self, at: UnixMillis) -> Result<(), StorageFault> {
+        self.alarm.set(Some(at));
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), StorageFault> {
+        self.alarm.set(None);
+        let tables = self.sql("SELECT name FROM sqlite_master WHERE type = 'table'", &[])?;
+        for (name,) in rows::<(String,)>(&tables)? {
+            self.sql(&format!("DROP TABLE {name}"), &[])?;
+        }
+        Ok(())
     }
 }
 

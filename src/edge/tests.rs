@@ -53,6 +53,22 @@ fn a_requests_head_is_read_as_it_came() {
 }
 
 #[wasm_bindgen_test]
+fn the_signature_of_a_hook_alone_is_read() {
+    let headers = [
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", "7"),
+        ("webhook-signature", "v1,a v1,b"),
+    ];
+    let hook = request("http://host/hooks/outbox?x", &headers, Some(b"{}"));
+    let signature = exchange::head(&hook).signature.expect("a signature");
+    assert_eq!(signature.id, "msg_1");
+    assert_eq!(signature.timestamp, "7");
+    assert_eq!(signature.signatures, "v1,a v1,b");
+    let upload = request("http://host/upload", &headers, Some(b"{}"));
+    assert_eq!(exchange::head(&upload).signature, None);
+}
+
+#[wasm_bindgen_test]
 async fn a_request_without_a_body_has_an_empty_one() {
     let mut body = RequestBody::new(request("http://host/", &[], None), None);
     assert!(body.read().await.expect("readable").is_none());

@@ -14,7 +14,7 @@ mod incoming;
 mod report;
 mod transmit;
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
 use std::ops::Range;
@@ -28,7 +28,7 @@ use crate::http::RequestHead;
 use crate::isolate::Shared;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
-use crate::notify::{self, Event};
+use crate::notify::{self, Event, Message};
 use crate::route::{RawFile, Route};
 use crate::telegram::{self, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored};
 use crate::text::hex;
@@ -79,7 +79,7 @@ pub async fn upload<H: Host>(
                 length => upload.form(&boundary, length, body).await?,
             }
         }
-        Route::Preflight | Route::Health => return Err(Error::NotFound),
+        Route::Preflight | Route::Health | Route::Hook(_) => return Err(Error::NotFound),
     };
     Ok(upload.conclude(sent).await)
 }
@@ -470,7 +470,8 @@ impl<'a, H: Host> Upload<'a, H> {
             mime_type: mime_type.clone(),
             uploaded_at: Event::time(began),
         };
-        let notified = notify::deliver(self.host, &self.shared.config, event).await;
+        let message = Message::new(&event);
+        let notified = notify::deliver(self.host, &self.shared.config, message).await;
         self.report.notify_ms = Some(self.host.now().saturating_sub(began));
         Receipt {
             message_id: stored.message_id,

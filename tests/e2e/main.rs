@@ -32,6 +32,7 @@ mod load;
 mod names;
 mod notifications;
 mod orders;
+mod outbox;
 mod refusals;
 mod settings;
 mod telegram;

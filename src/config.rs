@@ -33,6 +33,8 @@ pub struct Config {
     pub webhook_secret: Option<WebhookSecret>,
     /// `OUTBOX_RETRY_SECONDS`: for how long the outbox tries an event before it parks it.
     pub outbox_retry_ms: u64,
+    /// `IDEMPOTENCY_LEASE_SECONDS`: how long an upload that says nothing is taken to be alive.
+    pub idempotency_lease_ms: u64,
 }
 
 impl Config {
@@ -116,6 +118,7 @@ impl Config {
                 .transpose()?,
             outbox_retry_ms: 1000
                 * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
+            idempotency_lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
         })
     }
 }

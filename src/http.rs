@@ -29,6 +29,8 @@ pub struct RequestHead {
     pub origin: Option<String>,
     /// `Access-Control-Request-Headers`.
     pub requested_headers: Option<String>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
     /// The signature of a hook; of other requests it is not even read.
     pub signature: Option<Signature>,
 }
@@ -63,6 +65,16 @@ impl Reply {
             ],
             body,
         }
+    }
+
+    /// The reply to a repeated upload: the body of the first one's.
+    #[must_use]
+    pub fn replayed(body: String) -> Self {
+        let mut reply = Self::json_text(200, body);
+        reply
+            .headers
+            .push(("idempotency-replayed", "true".to_owned()));
+        reply
     }
 
     /// The reply that tells an error.
@@ -133,7 +145,7 @@ impl Reply {
     /// then every page may read that.
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
-        const EXPOSED: &str = "Retry-After, Server-Timing, X-Request-Id";
+        const EXPOSED: &str = "Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
         let allowed = match origins {
             None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
             Some(AllowedOrigins::Listed(listed)) => {

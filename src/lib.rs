@@ -12,6 +12,7 @@
 //! | [`upload`] | the story of an upload, its four lanes, its report |
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
+//! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
 //! | [`telegram`] | the Bot API's replies and errors |
 //! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
 //! | [`hooks`] | requests from the backend itself |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod hooks;
 pub mod host;
 pub mod http;
+pub mod idempotency;
 pub mod isolate;
 pub mod multipart;
 pub mod notify;

@@ -17,6 +17,7 @@ use crate::host::{
     Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
 };
 
+use crate::idempotency;
 use crate::notify::outbox;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
@@ -96,6 +97,8 @@ pub(crate) struct World {
     objects_config: OnceCell<Rc<Config>>,
     objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
     pub(crate) objects_are_down: Cell<bool>,
+    /// After so many more questions nobody answers.
+    pub(crate) objects_go_down_after: Cell<Option<usize>>,
     /// What durable objects were asked, by name.
     pub(crate) asked: RefCell<Vec<(String, String)>>,
     pub(crate) calls: RefCell<Vec<Seen>>,
@@ -111,6 +114,13 @@ pub(crate) fn answer(status: u16, body: &str) -> Answer {
         status,
         retry_after: None,
         body: body.as_bytes().to_vec(),
+    }
+}
+
+impl World {
+    /// Forgets how Telegram was to behave: what was scripted may not have been needed.
+    pub(crate) fn scripts_are_void(&self) {
+        self.scripts.borrow_mut().clear();
     }
 }
 
@@ -172,8 +182,11 @@ impl TestHost {
     }
 
     async fn wake(&self, name: &str, storage: &TestStorage) -> Result<(), StorageFault> {
-        assert_eq!(name, "outbox");
-        outbox::wake(self, &self.config_of_objects(), storage).await
+        let config = self.config_of_objects();
+        match name {
+            "outbox" => outbox::wake(self, &config, storage).await,
+            _ => idempotency::wake(self, &config, storage).await,
+        }
     }
 
     pub(crate) fn calls_to(&self, part: &str) -> Vec<Seen> {
@@ -192,12 +205,24 @@ impl TestHost {
 
     /// Runs a future to its end. When nothing moves, the clock jumps to the next timer.
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+        self.run_while(future, || true).expect("it ends")
+    }
+
+    /// The same, but drops the future in the middle as soon as `goes_on` says so.
+    pub(crate) fn run_while<F: Future>(
+        &self,
+        future: F,
+        goes_on: impl Fn() -> bool,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut context = Context::from_waker(Waker::noop());
         loop {
             self.0.alarm.set(None);
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return output;
+                return Some(output);
+            }
+            if !goes_on() {
+                return None;
             }
             if self.0.moved.take() {
                 continue;
@@ -359,17 +384,23 @@ impl Host for TestHost {
         _: u32,
     ) -> Result<String, ObjectFault> {
         let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
-        let Object::Outbox = object else {
-            return Err(ObjectFault::NotBound);
+        let name = match object {
+            Object::Outbox => "outbox",
+            Object::Idempotency(name) => name,
         };
-        let name = "outbox";
         let asked = (name.to_owned(), question.clone());
         self.0.asked.borrow_mut().push(asked);
-        if self.0.objects_are_down.get() {
+        let left = self.0.objects_go_down_after.get();
+        if self.0.objects_are_down.get() || left == Some(0) {
             return Err(ObjectFault::Failed);
         }
+        let left = left.map(|left| left - 1);
+        self.0.objects_go_down_after.set(left);
         let storage = self.storage(name);
-        let answer = outbox::answer(self, config, &*storage, &question).await;
+        let answer = match object {
+            Object::Outbox => outbox::answer(self, config, &*storage, &question).await,
+            Object::Idempotency(_) => idempotency::answer(self, config, &*storage, &question).await,
+        };
         answer.map_err(|_| ObjectFault::Failed)
     }
 }

@@ -7,7 +7,7 @@ use crate::http::{Reply, RequestHead};
 use crate::notify::Signature;
 
 /// The headers that the core wants to know, in the order in which [`head`] takes them.
-const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers";
+const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";
 
 /// The headers of a hook's signature, in the order of [`Signature`].
 const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
@@ -34,6 +34,7 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
         user_id: header(),
         origin: header(),
         requested_headers: header(),
+        idempotency_key: header(),
         signature: path
             .starts_with("/hooks/")
             .then(|| signature(request))

@@ -13,6 +13,7 @@ use worker::worker_sys::Context;
 use super::runtime::Runtime;
 use super::{ISOLATE, js};
 use crate::host::{Object, ObjectFault, Storage, StorageFault, UnixMillis};
+use crate::idempotency;
 use crate::isolate::Shared;
 use crate::notify::outbox;
 
@@ -145,6 +146,38 @@ impl Outbox {
         future_to_promise(async move {
             let config = &ground.shared()?.config;
             let woken = outbox::wake(&ground.runtime, config, &ground).await;
+            woken.map(|()| JsValue::UNDEFINED).map_err(failed)
+        })
+    }
+}
+
+/// Remembers what became of the upload with one idempotency key.
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
+pub struct Idempotency(Ground);
+
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
+impl Idempotency {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: JsValue, env: JsValue) -> Self {
+        Self(Ground::new(state, env))
+    }
+
+    pub fn fetch(&self, request: &web_sys::Request) -> Promise {
+        let ground = self.0.clone();
+        answer(request, async move |question| {
+            let config = &ground.shared()?.config;
+            let answered = idempotency::answer(&ground.runtime, config, &ground, &question).await;
+            answered.map_err(failed)
+        })
+    }
+
+    pub fn alarm(&self) -> Promise {
+        let ground = self.0.clone();
+        future_to_promise(async move {
+            let config = &ground.shared()?.config;
+            let woken = idempotency::wake(&ground.runtime, config, &ground).await;
             woken.map(|()| JsValue::UNDEFINED).map_err(failed)
         })
     }

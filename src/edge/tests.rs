@@ -31,6 +31,7 @@ fn a_requests_head_is_read_as_it_came() {
         ("Content-Length", " 42 "),
         ("Authorization", "Bearer t"),
         ("X-User-Id", "u"),
+        ("Idempotency-Key", "k"),
     ];
     let head = exchange::head(&request(
         "http://host:8787/upload/a%20b?x=1&y=%2F#f",
@@ -45,6 +46,7 @@ fn a_requests_head_is_read_as_it_came() {
     assert_eq!(head.authorization.as_deref(), Some("Bearer t"));
     assert_eq!(head.user_id.as_deref(), Some("u"));
     assert_eq!(head.origin, None);
+    assert_eq!(head.idempotency_key.as_deref(), Some("k"));
     let bare = exchange::head(&request("http://host", &[], None));
     assert_eq!((bare.path.as_str(), bare.query.as_str()), ("/", ""));
     let lying = [("Content-Length", "-1")];

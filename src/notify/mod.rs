@@ -64,15 +64,25 @@ pub enum Notified {
 
 /// Tries once, within a bound that the reply can wait for, and leaves the rest to the outbox: the
 /// message is safe there when this ends.
-pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, message: Message) -> Notified {
+pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, message: &Message) -> Notified {
     let tried = message.send(host, config, FIRST_TRY_TIMEOUT_MS).await;
     if tried.is_ok() {
         return Notified::Ok;
     }
-    if let Err(fault) = outbox::add(host, &message).await {
-        retry_behind_the_reply(host, config, message, fault);
+    if let Err(fault) = outbox::add(host, message).await {
+        retry_behind_the_reply(host, config, message.clone(), fault);
     }
     Notified::Pending
+}
+
+/// Takes over a message whose upload died before it could deliver it. `false` when neither the outbox
+/// nor the backend took it.
+pub async fn hand_over<H: Host>(host: &H, config: &Config, message: &Message) -> bool {
+    outbox::add(host, message).await.is_ok()
+        || message
+            .send(host, config, LATER_TRY_TIMEOUT_MS)
+            .await
+            .is_ok()
 }
 
 /// Takes over a message that the outbox did not take, as well as it goes without.

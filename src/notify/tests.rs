@@ -71,7 +71,7 @@ fn header<'a>(call: &'a Seen, name: &str) -> &'a str {
 fn an_event_that_the_backend_takes_at_once_touches_no_outbox() {
     let host = host(204);
     let config = host.config_of_objects();
-    let notified = host.run(deliver(&host, &config, message(1)));
+    let notified = host.run(deliver(&host, &config, &message(1)));
     assert_eq!(notified, Notified::Ok);
     assert_eq!(*host.0.asked.borrow(), []);
 }
@@ -80,7 +80,7 @@ fn an_event_that_the_backend_takes_at_once_touches_no_outbox() {
 fn an_event_that_the_backend_does_not_take_is_in_the_outbox_before_the_reply() {
     let host = host(503);
     let config = host.config_of_objects();
-    let notified = host.run(deliver(&host, &config, message(1)));
+    let notified = host.run(deliver(&host, &config, &message(1)));
     assert_eq!(notified, Notified::Pending);
     let held = list(&host, 0);
     assert_eq!((&held["pending"], &held["parked"]), (&json!(1), &json!(0)));
@@ -99,7 +99,7 @@ fn what_the_outbox_can_not_take_is_tried_behind_the_reply_and_the_log_says_so() 
     let host = host(503);
     let config = host.config_of_objects();
     host.0.objects_are_down.set(true);
-    let notified = host.run(deliver(&host, &config, message(1)));
+    let notified = host.run(deliver(&host, &config, &message(1)));
     assert_eq!(notified, Notified::Pending);
     host.run_deferred();
     assert_eq!(tries(&host).len(), 4);
@@ -325,6 +325,6 @@ fn without_an_outbox_there_is_nobody_to_ask() {
         host.run(outbox::add(&host, &message(1))),
         Err(ObjectFault::NotBound)
     );
-    let notified = host.run(deliver(&host, &config, message(1)));
+    let notified = host.run(deliver(&host, &config, &message(1)));
     assert_eq!(notified, Notified::Ok);
 }

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! Each lane asks for credentials as soon as it knows the token, writes the closing boundary only
-//! when nothing is wrong with the request, and ends in the same place: Telegram's answer.
+//! when nothing is wrong with the request, and ends in the same place: Telegram's answer. With an
+//! idempotency key, a lane that knows the user takes the key, or turns into a repeat, and asks for
+//! leave before the closing boundary.
 
 mod incoming;
 mod report;
@@ -20,21 +22,25 @@ mod tests;
 use std::ops::Range;
 use std::rc::Rc;
 
+use futures_util::future::join;
+
 use crate::config::Config;
 use crate::credentials::{self, AuthToken, Credentials, Source};
 use crate::error::Error;
 use crate::host::{Answer, Body as _, Call, Chunk as _, Host, Method, Open, Sink as _, UnixMillis};
 use crate::http::RequestHead;
+use crate::idempotency::{Attempt, Earlier, IdempotencyKey};
 use crate::isolate::Shared;
+use crate::multipart::Malformed;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
-use crate::notify::{self, Event, Message};
+use crate::notify::{self, Event, Message, Notified};
 use crate::route::{RawFile, Route};
 use crate::telegram::{self, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored};
 use crate::text::hex;
 
 use incoming::{Incoming, Piece};
-pub use report::{Lane, Receipt, Report};
+pub use report::{Lane, Outcome, Receipt, Report};
 use transmit::{Broken, Transmission, Undone, after_commit, transmit};
 
 /// Forms up to this `Content-Length`, in bytes, take the small lane.
@@ -48,6 +54,8 @@ const EVENT_ID_BYTES: usize = 16;
 
 /// Puts the request's file into the user's channel, and tells the backend.
 ///
+/// `request_id` is part of the reply, which is kept for a repeat of this upload.
+///
 /// # Errors
 /// Why not. Unless the error says otherwise, nothing was stored.
 pub async fn upload<H: Host>(
@@ -56,32 +64,32 @@ pub async fn upload<H: Host>(
     head: &RequestHead,
     route: Route,
     body: &mut H::Body,
+    request_id: &str,
     report: &mut Report,
-) -> Result<Receipt, Error> {
+) -> Result<Outcome, Error> {
     let header_token = header_token(head)?;
+    let key = idempotency_key(head)?;
+    let lease_ms = shared.config.idempotency_lease_ms;
+    let attempt = Attempt::new(host, key, request_id, lease_ms);
     let mut upload = Upload {
         host,
         shared,
         report,
         header_token,
         header_user_id: head.user_id.as_deref(),
+        attempt: &attempt,
     };
-    let sent = match route {
-        Route::Raw(file) => upload.raw(head, file, body).await?,
-        Route::Form { boundary } => {
-            let most = upload
-                .config()
-                .max_upload_bytes
-                .saturating_add(MAX_FORM_OVERHEAD_BYTES);
-            match head.content_length {
-                Some(length) if length > most => return Err(upload.too_large()),
-                Some(length) if length <= SMALL_FORM_BYTES => upload.small(&boundary, body).await?,
-                length => upload.form(&boundary, length, body).await?,
+    let uploaded = async {
+        match upload.send(head, route, body).await {
+            Ok(sent) => Ok(Outcome::Uploaded(upload.conclude(sent, request_id).await)),
+            Err(Stop::Replayed(reply)) => Ok(Outcome::Replayed(reply)),
+            Err(Stop::Error(error)) => {
+                attempt.failed(&error).await;
+                Err(error)
             }
         }
-        Route::Preflight | Route::Health | Route::Hook(_) => return Err(Error::NotFound),
     };
-    Ok(upload.conclude(sent).await)
+    attempt.hold(uploaded).await
 }
 
 /// The token in `Authorization: Bearer …`, if any. Other schemes are none of ours.
@@ -101,6 +109,13 @@ fn header_token(head: &RequestHead) -> Result<Option<AuthToken>, Error> {
         .ok_or(Error::TokenMalformed)
 }
 
+/// The `Idempotency-Key`, if any.
+fn idempotency_key(head: &RequestHead) -> Result<Option<IdempotencyKey>, Error> {
+    let key = head.idempotency_key.as_deref();
+    key.map(|text| IdempotencyKey::parse(text).ok_or(Error::IdempotencyKey))
+        .transpose()
+}
+
 /// One upload under way.
 struct Upload<'a, H: Host> {
     host: &'a H,
@@ -108,6 +123,33 @@ struct Upload<'a, H: Host> {
     report: &'a mut Report,
     header_token: Option<AuthToken>,
     header_user_id: Option<&'a str>,
+    attempt: &'a Attempt<'a, H>,
+}
+
+/// Why a lane ends before Telegram has the file.
+enum Stop {
+    /// Something is wrong.
+    Error(Error),
+    /// It is a repeat. This was the reply's body.
+    Replayed(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Malformed> for Stop {
+    fn from(malformed: Malformed) -> Self {
+        Self::Error(malformed.into())
+    }
+}
+
+impl From<Result<String, Error>> for Stop {
+    fn from(retold: Result<String, Error>) -> Self {
+        retold.map_or_else(Self::Error, Self::Replayed)
+    }
 }
 
 /// What the file is called and what it is.
@@ -140,13 +182,36 @@ enum HeldPiece<C> {
 }
 
 impl<'a, H: Host> Upload<'a, H> {
+    async fn send(
+        &mut self,
+        head: &RequestHead,
+        route: Route,
+        body: &mut H::Body,
+    ) -> Result<Sent, Stop> {
+        match route {
+            Route::Raw(file) => self.raw(head, file, body).await,
+            Route::Form { boundary } => {
+                let most = self
+                    .config()
+                    .max_upload_bytes
+                    .saturating_add(MAX_FORM_OVERHEAD_BYTES);
+                match head.content_length {
+                    Some(length) if length > most => Err(self.too_large().into()),
+                    Some(length) if length <= SMALL_FORM_BYTES => self.small(&boundary, body).await,
+                    length => self.form(&boundary, length, body).await,
+                }
+            }
+            Route::Preflight | Route::Health | Route::Hook(_) => Err(Error::NotFound.into()),
+        }
+    }
+
     /// The body is the file: it goes on without being looked at.
     async fn raw(
         &mut self,
         head: &RequestHead,
         raw: RawFile,
         body: &mut H::Body,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Raw);
         let fields = Fields {
             user_id: raw.user_id,
@@ -155,8 +220,10 @@ impl<'a, H: Host> Upload<'a, H> {
         };
         let token = self.token(&fields)?.ok_or(Error::TokenRequired)?;
         match head.content_length {
-            Some(0) => return Err(Error::EmptyFile),
-            Some(length) if length > self.config().max_upload_bytes => return Err(self.too_large()),
+            Some(0) => return Err(Error::EmptyFile.into()),
+            Some(length) if length > self.config().max_upload_bytes => {
+                return Err(self.too_large().into());
+            }
             _ => {}
         }
         let part = FilePart {
@@ -166,6 +233,10 @@ impl<'a, H: Host> Upload<'a, H> {
         let file = file_info(&part, &fields);
         let caption = caption(&fields, &file)?;
         let (credentials, source) = self.credentials(&token, &fields).await?;
+        if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
+            let length = head.content_length;
+            return Err(self.repeat_raw(earlier, &file, length, body).await.into());
+        }
         let envelope = self.envelope();
         let opening = envelope.opening(
             credentials.chat_id.as_str(),
@@ -180,6 +251,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let (mut sink, answer) = self.open(&credentials, &envelope, length);
         let transmission = self.transmission();
         let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
+        let attempt = self.attempt;
         let pump = async {
             sink.write(opening.as_bytes()).await?;
             let size = if let Some(length) = head.content_length {
@@ -207,6 +279,7 @@ impl<'a, H: Host> Upload<'a, H> {
                 size
             };
             transmission.writes();
+            attempt.commit(&file.name, size).await?;
             sink.write(closing.as_bytes()).await?;
             transmission.commits();
             sink.close().await?;
@@ -229,7 +302,7 @@ impl<'a, H: Host> Upload<'a, H> {
         boundary: &str,
         length: Option<u64>,
         body: &mut H::Body,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         let mut incoming = Incoming::new(body, boundary)?;
         let part = incoming.find_file().await?;
         match self.token(incoming.fields())? {
@@ -244,10 +317,14 @@ impl<'a, H: Host> Upload<'a, H> {
         token: AuthToken,
         part: FilePart,
         mut incoming: Incoming<'_, H::Body>,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Streamed);
         let early = incoming.fields().clone();
         let (credentials, source) = self.credentials(&token, &early).await?;
+        if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
+            let repeat = self.repeat_form(earlier, &credentials, &part, incoming);
+            return Err(repeat.await.into());
+        }
         let file = file_info(&part, &early);
         // What the form may still say goes last. The name in the part's header can't: if `fileName`
         // comes behind the file, Telegram knows the file by its own name, and caption, reply and
@@ -294,6 +371,7 @@ impl<'a, H: Host> Upload<'a, H> {
             };
             let closing = envelope.closing(late_caption.as_deref());
             transmission.writes();
+            this.attempt.commit(&file.name, size).await?;
             sink.write(closing.as_bytes()).await?;
             transmission.commits();
             sink.close().await?;
@@ -316,7 +394,7 @@ impl<'a, H: Host> Upload<'a, H> {
         length: Option<u64>,
         part: FilePart,
         mut incoming: Incoming<'_, H::Body>,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Buffered);
         let limit = self.config().max_upload_bytes;
         let budget = &self.shared.budget;
@@ -338,7 +416,7 @@ impl<'a, H: Host> Upload<'a, H> {
         while let Some(piece) = incoming.next_piece(&|| ()).await? {
             size += piece.len() as u64;
             if size > limit {
-                return Err(self.too_large());
+                return Err(self.too_large().into());
             }
             cover(size)?;
             pieces.push(match piece {
@@ -352,7 +430,7 @@ impl<'a, H: Host> Upload<'a, H> {
     }
 
     /// The form is small: it is read at once, and then sent like one that was held.
-    async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Error> {
+    async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Small);
         let bytes = body.read_whole().await.map_err(|_| Error::ClientGone)?;
         let mut reader = FormReader::new(boundary)?;
@@ -369,7 +447,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let part = part.ok_or(Error::NoFile)?;
         let size = content.len() as u64;
         if size > self.config().max_upload_bytes {
-            return Err(self.too_large());
+            return Err(self.too_large().into());
         }
         let content = bytes.get(content).unwrap_or_default();
         self.send_held(&part, reader.fields(), Held::Bytes(content), size)
@@ -384,15 +462,18 @@ impl<'a, H: Host> Upload<'a, H> {
         fields: &Fields,
         held: Held<'_, H::Chunk>,
         size: u64,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         let token = self.token(fields)?.ok_or(Error::TokenRequired)?;
         if size == 0 {
-            return Err(Error::EmptyFile);
+            return Err(Error::EmptyFile.into());
         }
         let file = file_info(part, fields);
         let caption = caption(fields, &file)?;
         loop {
             let (credentials, source) = self.credentials(&token, fields).await?;
+            if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
+                return Err(earlier.retell(&file.name, size).into());
+            }
             let envelope = self.envelope();
             let opening = envelope.opening(
                 credentials.chat_id.as_str(),
@@ -404,6 +485,7 @@ impl<'a, H: Host> Upload<'a, H> {
             let began = self.host.now();
             let result = match held {
                 Held::Bytes(content) => {
+                    self.attempt.commit(&file.name, size).await?;
                     // In two pieces the body tells a Telegram that is not there from one that may
                     // have the file; in one it goes out at two thirds of the cost.
                     let (closing, last) = if self.shared.telegram.is_likely(began) {
@@ -429,14 +511,16 @@ impl<'a, H: Host> Upload<'a, H> {
                     let length = size + (opening.len() + closing.len()) as u64;
                     let (sink, answer) = self.open(&credentials, &envelope, Some(length));
                     let transmission = self.transmission();
-                    let pump = write_pieces(&transmission, sink, &opening, pieces, &closing);
+                    let leave = self.attempt.commit(&file.name, size);
+                    let pump = write_pieces(&transmission, sink, &opening, pieces, leave, &closing);
                     transmit(&transmission, pump, answer).await
                 }
             };
             match self.answered(began, result, &token, &credentials, source) {
                 Err(error) if may_heal(&error) => {}
                 answered => {
-                    return answered.map(|((), stored)| Sent {
+                    let ((), stored) = answered?;
+                    return Ok(Sent {
                         stored,
                         credentials,
                         file,
@@ -447,8 +531,54 @@ impl<'a, H: Host> Upload<'a, H> {
         }
     }
 
+    /// Reads a raw file through that came before, and sends nothing. A file whose length tells that it
+    /// is another one is not read.
+    async fn repeat_raw(
+        &self,
+        earlier: Earlier,
+        file: &FileInfo,
+        length: Option<u64>,
+        body: &mut H::Body,
+    ) -> Result<String, Error> {
+        if let Some(length) = length {
+            let reply = earlier.retell(&file.name, length)?;
+            body.drain(length).await;
+            return Ok(reply);
+        }
+        let mut size = 0;
+        while let Some(chunk) = body.read().await.map_err(|_| Error::ClientGone)? {
+            size += chunk.len() as u64;
+            if size > self.config().max_upload_bytes {
+                return Err(self.too_large());
+            }
+            body.recycle(chunk);
+        }
+        earlier.retell(&file.name, size)
+    }
+
+    /// Reads a form through whose file came before, and sends nothing.
+    async fn repeat_form(
+        &self,
+        earlier: Earlier,
+        credentials: &Credentials,
+        part: &FilePart,
+        mut incoming: Incoming<'_, H::Body>,
+    ) -> Result<String, Error> {
+        let mut size = 0;
+        while let Some(piece) = incoming.next_piece(&|| ()).await? {
+            size += piece.len() as u64;
+            if size > self.config().max_upload_bytes {
+                return Err(self.too_large());
+            }
+        }
+        let fields = incoming.fields();
+        self.token(fields)?;
+        self.check_user(credentials, fields)?;
+        earlier.retell(&file_info(part, fields).name, size)
+    }
+
     /// Tells the backend, and writes the receipt.
-    async fn conclude(&mut self, sent: Sent) -> Receipt {
+    async fn conclude(&mut self, sent: Sent, request_id: &str) -> Receipt {
         let Sent {
             stored,
             credentials,
@@ -470,10 +600,7 @@ impl<'a, H: Host> Upload<'a, H> {
             mime_type: mime_type.clone(),
             uploaded_at: Event::time(began),
         };
-        let message = Message::new(&event);
-        let notified = notify::deliver(self.host, &self.shared.config, message).await;
-        self.report.notify_ms = Some(self.host.now().saturating_sub(began));
-        Receipt {
+        let mut receipt = Receipt {
             message_id: stored.message_id,
             file_id: stored.file_id,
             file_unique_id: stored.file_unique_id,
@@ -482,9 +609,20 @@ impl<'a, H: Host> Upload<'a, H> {
             mime_type,
             kind: stored.kind,
             downloadable: size <= MAX_CLOUD_DOWNLOAD_BYTES || !self.config().has_cloud_limits(),
-            notified,
+            notified: Notified::Pending,
             user_id: credentials.user_id.clone(),
-        }
+        };
+        let message = Message::new(&event);
+        let attempt = self.attempt;
+        // At once: until then a repeat would be told that nobody knows what became of the file.
+        let stored = attempt.stored(|| receipt.to_json(request_id), &message);
+        let told = notify::deliver(self.host, &self.shared.config, &message);
+        let ((), notified) = join(stored, told).await;
+        self.report.notify_ms = Some(self.host.now().saturating_sub(began));
+        receipt.notified = notified;
+        let reply = || receipt.to_json(request_id);
+        attempt.told(reply).await;
+        receipt
     }
 
     fn config(&self) -> &Config {
@@ -607,11 +745,13 @@ impl<'a, H: Host> Upload<'a, H> {
     }
 }
 
+/// Writes it all; the closing boundary with `leave`.
 async fn write_pieces<H: Host>(
     transmission: &Transmission<'_, H>,
     mut sink: H::Sink,
     opening: &str,
     pieces: &[HeldPiece<H::Chunk>],
+    leave: impl Future<Output = Result<(), Error>>,
     closing: &str,
 ) -> Result<(), Broken> {
     sink.write(opening.as_bytes()).await?;
@@ -623,6 +763,7 @@ async fn write_pieces<H: Host>(
         }
     }
     transmission.writes();
+    leave.await?;
     sink.write(closing.as_bytes()).await?;
     transmission.commits();
     sink.close().await?;

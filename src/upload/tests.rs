@@ -1,9 +1,12 @@
 //! The story of an upload, lane by lane, with a scripted Telegram and virtual time.
 
+mod repeats;
+
 use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::host::{Answer, CallFault, Host as _};
 use crate::http::{Reply, RequestHead};
 use crate::isolate::{BUFFER_BUDGET_BYTES, Isolate};
@@ -35,6 +38,14 @@ fn telegram_error(code: u16, words: &str) -> Answer {
     )
 }
 
+fn variable(name: &'static str) -> Option<String> {
+    match name {
+        "BACKEND_URL" => Some("http://backend".to_owned()),
+        "MAX_UPLOAD_BYTES" => Some(MAX_UPLOAD.to_string()),
+        _ => None,
+    }
+}
+
 /// A worker with a backend that knows everybody.
 struct Bench {
     isolate: Isolate,
@@ -52,12 +63,21 @@ impl Bench {
         }
     }
 
+    /// The same with durable objects.
+    fn with_objects() -> Self {
+        let bench = Self::new();
+        bench
+            .host
+            .bind_objects(Config::read(variable).expect("settings"));
+        bench
+    }
+
     fn send(&self, request: Request) -> Told {
-        let variable = |name: &'static str| match name {
-            "BACKEND_URL" => Some("http://backend".to_owned()),
-            "MAX_UPLOAD_BYTES" => Some(MAX_UPLOAD.to_string()),
-            _ => None,
-        };
+        self.send_while(request, || true).expect("a reply")
+    }
+
+    /// Sends a request to an isolate that dies as soon as `lives` says so.
+    fn send_while(&self, request: Request, lives: impl Fn() -> bool) -> Option<Told> {
         let Request {
             head,
             bytes,
@@ -65,15 +85,14 @@ impl Bench {
             end,
         } = request;
         let mut body = TestBody::new(&bytes, piece, end);
-        let reply = self.host.run(service::serve(
-            &self.isolate,
-            variable,
-            &self.host,
-            &head,
-            &mut body,
-        ));
+        let serving = service::serve(&self.isolate, variable, &self.host, &head, &mut body);
+        let reply = self.host.run_while(serving, lives)?;
         let json = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
-        Told { reply, json }
+        Some(Told { reply, json })
+    }
+
+    fn uploads(&self) -> usize {
+        self.host.0.uploads.borrow().len()
     }
 
     fn upload(&self, index: usize) -> Rc<Upload> {
@@ -111,6 +130,11 @@ impl Told {
             self.reply.status,
             self.json["code"].as_str().unwrap_or("none"),
         )
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.reply.headers.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     fn retryable(&self) -> bool {
@@ -182,6 +206,11 @@ impl Request {
 
     fn chunked(mut self) -> Self {
         self.head.content_length = None;
+        self
+    }
+
+    fn key(mut self, key: &str) -> Self {
+        self.head.idempotency_key = Some(key.to_owned());
         self
     }
 

@@ -26,6 +26,7 @@ mod upstream;
 mod credentials;
 mod disconnects;
 mod framing;
+mod idempotency;
 mod isolation;
 mod lanes;
 mod load;

@@ -25,6 +25,7 @@ use crate::telegram::TelegramFault;
 use crate::text::hex;
 
 pub use object::{answer, wake};
+pub use record::RecordPolicy;
 use record::{Answer, File, Question, Wish};
 
 /// Most bytes of a key.
@@ -68,7 +69,7 @@ pub struct Attempt<'a, H: Host> {
     id: &'a str,
     lease_ms: u64,
     object: OnceCell<String>,
-    /// From the moment in which it asks to begin, until the record knows how it ended.
+    /// From the moment in which it has the key, until the record knows how it ended.
     is_under_way: Cell<bool>,
 }
 
@@ -130,10 +131,11 @@ impl<'a, H: Host> Attempt<'a, H> {
         if self.object.set(key.object_name(user_id)).is_err() {
             return Ok(None);
         }
-        self.is_under_way.set(true);
-        let answer = self.ask(Wish::Begin).await.map_err(Error::Idempotency)?;
-        self.is_under_way.set(answer == Answer::Yours);
-        match answer {
+        let answer = self.ask(Wish::Begin).await;
+        // One whose answer did not come may have been heard.
+        let may_have_it = matches!(answer, Ok(Answer::Yours) | Err(ObjectFault::Failed));
+        self.is_under_way.set(may_have_it);
+        match answer.map_err(Error::Idempotency)? {
             Answer::Yours => Ok(None),
             Answer::Taken(retry_after) => Err(Error::IdempotencyInProgress { retry_after }),
             Answer::Ended(file, reply) => Ok(Some(Earlier { file, reply })),

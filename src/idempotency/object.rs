@@ -18,7 +18,7 @@ pub async fn answer<H: Host, S: Storage>(
     let question = serde_json::from_str(question).map_err(|_| StorageFault)?;
     let before = load(storage)?;
     let alarm_before = before.as_ref().map(Record::alarm_at);
-    let (after, answer) = Record::decide(before, question, host.now(), config.idempotency_lease_ms);
+    let (after, answer) = Record::decide(before, question, host.now(), config.idempotency_policy);
     save(storage, after.as_ref())?;
     let alarm = after.as_ref().map(Record::alarm_at);
     // A record that is gone leaves its alarm, by which the object is forgotten.

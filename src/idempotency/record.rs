@@ -17,12 +17,19 @@ use serde::{Deserialize, Serialize};
 use crate::host::UnixMillis;
 use crate::notify::Message;
 
-/// How long a key is remembered, in milliseconds.
-pub(super) const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 /// The pause before it is tried again to hand a message over.
 const HAND_OVER_PAUSE_MS: u64 = 60_000;
 /// Most seconds after which a repeat may ask again. The first mostly ends before its lease does.
 const MAX_RETRY_AFTER_SECONDS: u64 = 5;
+
+/// How long things are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPolicy {
+    /// For how long an upload that says nothing is taken to be alive, in milliseconds.
+    pub lease_ms: u64,
+    /// For how long a key is remembered from what happened last, in milliseconds.
+    pub ttl_ms: u64,
+}
 
 /// What makes two uploads the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,43 +112,43 @@ struct Untold {
 }
 
 impl Record {
-    /// What becomes of a record by this wish, and the answer. `lease_ms` is for how long an attempt is
-    /// taken to be alive that says nothing.
+    /// What becomes of a record by this wish, and the answer.
     pub(super) fn decide(
         record: Option<Self>,
         question: Question,
         now: UnixMillis,
-        lease_ms: u64,
+        policy: RecordPolicy,
     ) -> (Option<Self>, Answer) {
         let Question { attempt, wish } = question;
-        let record = record.filter(|record| now < record.kept_until);
+        let record = record.filter(|record| !record.is_over(now));
         match (record, wish) {
-            (None, Wish::Begin) => (Some(Self::begun(attempt, now, lease_ms)), Answer::Yours),
+            (None, Wish::Begin) => (Some(Self::begun(attempt, now, policy)), Answer::Yours),
             // It was overtaken, or forgotten: it has no leave, and nothing to change.
             (None, _) => (None, Answer::Taken(1)),
-            (Some(record), wish) if record.attempt == attempt => record.own(wish, now, lease_ms),
+            (Some(record), wish) if record.attempt == attempt => record.own(wish, now, policy),
             (Some(record), Wish::Begin) => match record.seen_by_others(now) {
-                None => (Some(Self::begun(attempt, now, lease_ms)), Answer::Yours),
+                None => (Some(Self::begun(attempt, now, policy)), Answer::Yours),
                 Some(answer) => (Some(record), answer),
             },
             (Some(record), _) => (Some(record), Answer::Taken(1)),
         }
     }
 
-    fn begun(attempt: String, now: UnixMillis, lease_ms: u64) -> Self {
+    fn begun(attempt: String, now: UnixMillis, policy: RecordPolicy) -> Self {
         Self {
             attempt,
             phase: Phase::Running {
-                until: now + lease_ms,
+                until: now + policy.lease_ms,
             },
-            kept_until: now + KEPT_MS,
+            kept_until: now + policy.ttl_ms,
         }
     }
 
     /// What the attempt itself may do. That its lease is over does not matter as long as nobody else
     /// has made use of that.
-    fn own(self, wish: Wish, now: UnixMillis, lease_ms: u64) -> (Option<Self>, Answer) {
-        let until = now + lease_ms;
+    fn own(self, wish: Wish, now: UnixMillis, policy: RecordPolicy) -> (Option<Self>, Answer) {
+        let until = now + policy.lease_ms;
+        let mut kept_until = now + policy.ttl_ms;
         let phase = match (self.phase, wish) {
             (Phase::Running { .. } | Phase::Committing { .. }, Wish::Free) => {
                 return (None, Answer::Yours);
@@ -173,24 +180,26 @@ impl Record {
                 }
             }
             // What comes late, or twice, changes nothing.
-            (phase, _) => phase,
+            (phase, _) => {
+                kept_until = self.kept_until;
+                phase
+            }
         };
-        (Some(Self { phase, ..self }), Answer::Yours)
+        let record = Self {
+            attempt: self.attempt,
+            phase,
+            kept_until,
+        };
+        (Some(record), Answer::Yours)
     }
 
     /// What another attempt is told; `None` when it may take the place of this one.
     fn seen_by_others(&self, now: UnixMillis) -> Option<Answer> {
+        if let Some(until) = self.alive_until().filter(|until| now < *until) {
+            let seconds = (until - now).div_ceil(1000).min(MAX_RETRY_AFTER_SECONDS);
+            return Some(Answer::Taken(u32::try_from(seconds).unwrap_or(1)));
+        }
         match &self.phase {
-            // It is stored, but the reply is still to come: the last word about the notification.
-            Phase::Running { until }
-            | Phase::Committing { until, .. }
-            | Phase::Done {
-                untold: Some(Untold { until, .. }),
-                ..
-            } if now < *until => {
-                let seconds = (until - now).div_ceil(1000).min(MAX_RETRY_AFTER_SECONDS);
-                Some(Answer::Taken(u32::try_from(seconds).unwrap_or(1)))
-            }
             Phase::Running { .. } => None,
             Phase::Committing { file, .. } | Phase::Unknown { file } => {
                 Some(Answer::Ended(file.clone(), None))
@@ -201,20 +210,35 @@ impl Record {
         }
     }
 
+    /// Until when its upload is taken to be alive, unless that has ended. One whose file is stored may
+    /// still have to tell the backend: only then its reply is known.
+    fn alive_until(&self) -> Option<UnixMillis> {
+        match &self.phase {
+            Phase::Running { until } | Phase::Committing { until, .. } => Some(*until),
+            Phase::Done { untold, .. } => untold.as_ref().map(|untold| untold.until),
+            Phase::Unknown { .. } => None,
+        }
+    }
+
+    /// When it is forgotten.
+    fn over_at(&self) -> UnixMillis {
+        self.kept_until.max(self.alive_until().unwrap_or_default())
+    }
+
     /// When there is something to do.
     pub(super) fn alarm_at(&self) -> UnixMillis {
         match &self.phase {
             Phase::Done {
                 untold: Some(untold),
                 ..
-            } => untold.hand_over_at.min(self.kept_until),
-            _ => self.kept_until,
+            } => untold.hand_over_at.min(self.over_at()),
+            _ => self.over_at(),
         }
     }
 
     /// Whether its time is over.
     pub(super) fn is_over(&self, now: UnixMillis) -> bool {
-        now >= self.kept_until
+        now >= self.over_at()
     }
 
     /// The message that somebody else has to deliver by now: its upload has died.

@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::IdempotencyKey;
-use super::record::{Answer, File, KEPT_MS, Question, Record, Wish};
+use super::record::{Answer, File, Question, Record, RecordPolicy, Wish};
 use crate::notify::Message;
 
 const LEASE_MS: u64 = 60_000;
+const TTL_MS: u64 = 86_400_000;
+const POLICY: RecordPolicy = RecordPolicy {
+    lease_ms: LEASE_MS,
+    ttl_ms: TTL_MS,
+};
 
 fn file() -> File {
     File {
@@ -37,7 +42,7 @@ impl Key {
             attempt: attempt.to_owned(),
             wish,
         };
-        let (record, answer) = Record::decide(self.record.take(), question, self.now, LEASE_MS);
+        let (record, answer) = Record::decide(self.record.take(), question, self.now, POLICY);
         self.record = record;
         answer
     }
@@ -124,8 +129,8 @@ fn a_reply_that_comes_late_does_not_undo_the_last_one() {
     let ended = Answer::Ended(file(), Some("ok".to_owned()));
     assert_eq!(key.ask("b", Wish::Begin), ended);
     let record = key.record.expect("a record");
-    assert_eq!(record.alarm_at(), KEPT_MS);
-    assert_eq!(record.left_behind(KEPT_MS), None);
+    assert_eq!(record.alarm_at(), TTL_MS);
+    assert_eq!(record.left_behind(TTL_MS), None);
 }
 
 #[test]
@@ -146,19 +151,52 @@ fn a_message_is_left_behind_when_its_upload_says_nothing_more_for_as_long_as_a_l
     key.record = Some(again);
     assert_eq!(key.ask("b", Wish::Begin), ended);
     let done = record.handed_over(true, LEASE_MS);
-    assert_eq!(done.alarm_at(), KEPT_MS);
-    assert_eq!(done.left_behind(KEPT_MS), None);
+    assert_eq!(done.alarm_at(), TTL_MS);
+    assert_eq!(done.left_behind(TTL_MS), None);
 }
 
 #[test]
-fn a_key_is_forgotten_after_a_day() {
-    let mut key = Key::committed("a");
-    key.ask("a", Wish::Keep("reply".to_owned(), None));
-    key.now = KEPT_MS - 1;
-    let ended = Answer::Ended(file(), Some("reply".to_owned()));
-    assert_eq!(key.ask("b", Wish::Begin), ended);
-    key.now = KEPT_MS;
-    assert_eq!(key.ask("b", Wish::Begin), Answer::Yours);
+fn a_key_is_forgotten_a_day_after_its_upload_has_ended() {
+    for (wish, reply) in [
+        (
+            Wish::Keep("reply".to_owned(), None),
+            Some("reply".to_owned()),
+        ),
+        (Wish::Lose, None),
+    ] {
+        let mut key = Key::committed("a");
+        key.now = 50_000;
+        key.ask("a", wish);
+        key.now += TTL_MS - 1;
+        let ended = Answer::Ended(file(), reply);
+        assert_eq!(key.ask("b", Wish::Begin), ended);
+        key.now += 1;
+        assert!(
+            key.record
+                .as_ref()
+                .is_some_and(|record| record.is_over(key.now))
+        );
+        assert_eq!(key.ask("b", Wish::Begin), Answer::Yours);
+    }
+}
+
+#[test]
+fn a_key_is_not_forgotten_while_its_upload_lives() {
+    let question = |wish| Question {
+        attempt: "a".to_owned(),
+        wish,
+    };
+    let short = RecordPolicy {
+        ttl_ms: 1_000,
+        ..POLICY
+    };
+    let (record, _) = Record::decide(None, question(Wish::Begin), 0, short);
+    let record = record.expect("a record");
+    assert!(!record.is_over(LEASE_MS - 1));
+    assert_eq!(record.alarm_at(), LEASE_MS);
+    let commit = question(Wish::Commit(file()));
+    let (_, answer) = Record::decide(Some(record), commit, LEASE_MS - 1, short);
+    assert_eq!(answer, Answer::Yours);
 }
 
 #[test]
@@ -228,7 +266,7 @@ proptest! {
             let (attempt, wish) = match happening {
                 Happening::Time(ms) => {
                     // All of it within a day of the beginning.
-                    key.now = (key.now + ms).min(KEPT_MS - 1);
+                    key.now = (key.now + ms).min(TTL_MS - 1);
                     continue;
                 }
                 Happening::Ask(attempt, wish) => (attempt, wish),

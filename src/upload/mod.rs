@@ -69,7 +69,7 @@ pub async fn upload<H: Host>(
 ) -> Result<Outcome, Error> {
     let header_token = header_token(head)?;
     let key = idempotency_key(head)?;
-    let lease_ms = shared.config.idempotency_lease_ms;
+    let lease_ms = shared.config.idempotency_policy.lease_ms;
     let attempt = Attempt::new(host, key, request_id, lease_ms);
     let mut upload = Upload {
         host,

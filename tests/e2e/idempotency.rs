@@ -350,3 +350,27 @@ async fn a_worker_that_dies_before_it_tells_the_backend_is_answered_for_by_its_r
     assert_eq!(harness.messages().await.len(), 1);
     harness.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_whose_time_is_over_is_forgotten_and_serves_again() {
+    let settings = Settings::default()
+        .set("IDEMPOTENCY_LEASE_SECONDS", "1")
+        .set("IDEMPOTENCY_TTL_SECONDS", "1");
+    let harness = Harness::start(settings).await;
+    let file = File::of_size(3_000);
+    let request = request(&harness, Shape::RawPut, Framing::Length, &file, "k");
+    for round in 1..=3 {
+        let reply = harness.send(&request).await;
+        assert_eq!(reply.header("idempotency-replayed"), None);
+        harness.assert_stored(&harness.demo, &file, &reply).await;
+        assert_eq!(harness.messages().await.len(), round);
+        let told = reply.json();
+        let file_id = told["fileId"].as_str().expect("an id");
+        harness
+            .eventually("the key to be forgotten", || async {
+                (!harness.objects_hold(file_id)).then_some(())
+            })
+            .await;
+    }
+    harness.finish().await;
+}

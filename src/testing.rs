@@ -97,6 +97,7 @@ pub(crate) struct World {
     objects_config: OnceCell<Rc<Config>>,
     objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
     pub(crate) objects_are_down: Cell<bool>,
+    pub(crate) outbox_is_down: Cell<bool>,
     /// After so many more questions nobody answers.
     pub(crate) objects_go_down_after: Cell<Option<usize>>,
     /// What durable objects were asked, by name.
@@ -391,7 +392,8 @@ impl Host for TestHost {
         let asked = (name.to_owned(), question.clone());
         self.0.asked.borrow_mut().push(asked);
         let left = self.0.objects_go_down_after.get();
-        if self.0.objects_are_down.get() || left == Some(0) {
+        let is_down = self.0.outbox_is_down.get() && object == Object::Outbox;
+        if is_down || self.0.objects_are_down.get() || left == Some(0) {
             return Err(ObjectFault::Failed);
         }
         let left = left.map(|left| left - 1);

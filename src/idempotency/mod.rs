@@ -26,7 +26,7 @@ use crate::text::hex;
 
 pub use object::{answer, wake};
 pub use record::RecordPolicy;
-use record::{Answer, File, Question, Wish};
+use record::{Answer, File, Kept, Question, Wish};
 
 /// Most bytes of a key.
 const MAX_KEY_BYTES: usize = 255;
@@ -163,19 +163,29 @@ impl<'a, H: Host> Attempt<'a, H> {
         }
     }
 
-    /// Records the reply, and with it the message that is still to be delivered: should this upload
-    /// die now, the record does that.
+    /// Records that the file is stored, and with it the message that is still to be delivered: should
+    /// this upload die now, the record does that.
     pub async fn stored(&self, reply: impl FnOnce() -> String, message: &Message) {
         if self.is_under_way.get() {
-            self.record(Wish::Keep(reply(), Some(message.clone())))
-                .await;
+            let kept = Kept {
+                reply: reply(),
+                untold: Some(message.clone()),
+                is_last: false,
+            };
+            self.record(Wish::Keep(kept)).await;
         }
     }
 
-    /// Records the reply as it goes out: the message is delivered, or in the outbox.
-    pub async fn told(&self, reply: impl FnOnce() -> String) {
+    /// Records the reply as it goes out. The record goes on to keep an `untold` message, which is
+    /// neither delivered nor in the outbox.
+    pub async fn told(&self, reply: impl FnOnce() -> String, untold: Option<&Message>) {
         if self.is_under_way.replace(false) {
-            self.record(Wish::Keep(reply(), None)).await;
+            let kept = Kept {
+                reply: reply(),
+                untold: untold.cloned(),
+                is_last: true,
+            };
+            self.record(Wish::Keep(kept)).await;
         }
     }
 

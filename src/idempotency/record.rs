@@ -60,8 +60,18 @@ pub(super) enum Wish {
     Free,
     /// To say that it can't be known what was stored.
     Lose,
-    /// To keep the reply. The message is there as long as neither backend nor outbox has it.
-    Keep(String, Option<Message>),
+    /// To keep the reply: the file is stored.
+    Keep(Kept),
+}
+
+/// What is kept of an upload that is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) reply: String,
+    /// The message, if neither backend nor outbox has it.
+    pub(super) untold: Option<Message>,
+    /// Whether the upload has ended, and this is the reply that goes out.
+    pub(super) is_last: bool,
 }
 
 /// What it is told.
@@ -166,16 +176,16 @@ impl Record {
                     untold: Some(_),
                     ..
                 },
-                Wish::Keep(reply, message),
+                Wish::Keep(kept),
             ) => {
-                let untold = message.map(|message| Untold {
+                let untold = kept.untold.map(|message| Untold {
                     message,
-                    until,
+                    until: if kept.is_last { now } else { until },
                     hand_over_at: until,
                 });
                 Phase::Done {
                     file,
-                    reply,
+                    reply: kept.reply,
                     untold,
                 }
             }

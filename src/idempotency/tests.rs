@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::IdempotencyKey;
-use super::record::{Answer, File, Question, Record, RecordPolicy, Wish};
+use super::record::{Answer, File, Kept, Question, Record, RecordPolicy, Wish};
 use crate::notify::Message;
 
 const LEASE_MS: u64 = 60_000;
@@ -27,6 +27,24 @@ fn message() -> Message {
         id: "msg_1".to_owned(),
         body: "{}".to_owned(),
     }
+}
+
+/// The reply that goes out.
+fn last(reply: &str) -> Wish {
+    Wish::Keep(Kept {
+        reply: reply.to_owned(),
+        untold: None,
+        is_last: true,
+    })
+}
+
+/// The file is stored, and nobody knows of it yet.
+fn stored() -> Wish {
+    Wish::Keep(Kept {
+        reply: "pending".to_owned(),
+        untold: Some(message()),
+        is_last: false,
+    })
 }
 
 /// A record, and the clock.
@@ -78,7 +96,7 @@ fn a_key_is_free_when_the_lease_of_an_upload_that_died_is_over() {
         Wish::Renew,
         Wish::Free,
         Wish::Lose,
-        Wish::Keep("a".to_owned(), None),
+        last("a"),
     ] {
         assert_eq!(key.ask("a", wish), Answer::Taken(1));
     }
@@ -114,8 +132,7 @@ fn of_an_upload_that_died_behind_its_leave_nobody_knows_what_became() {
     key.now = LEASE_MS;
     assert_eq!(key.ask("b", Wish::Begin), Answer::Ended(file(), None));
     // It lives after all, and knows.
-    let reply = Wish::Keep("reply".to_owned(), None);
-    assert_eq!(key.ask("a", reply), Answer::Yours);
+    assert_eq!(key.ask("a", last("reply")), Answer::Yours);
     let ended = Answer::Ended(file(), Some("reply".to_owned()));
     assert_eq!(key.ask("b", Wish::Begin), ended);
 }
@@ -123,9 +140,9 @@ fn of_an_upload_that_died_behind_its_leave_nobody_knows_what_became() {
 #[test]
 fn a_reply_that_comes_late_does_not_undo_the_last_one() {
     let mut key = Key::committed("a");
-    key.ask("a", Wish::Keep("pending".to_owned(), Some(message())));
-    key.ask("a", Wish::Keep("ok".to_owned(), None));
-    key.ask("a", Wish::Keep("pending".to_owned(), Some(message())));
+    key.ask("a", stored());
+    key.ask("a", last("ok"));
+    key.ask("a", stored());
     let ended = Answer::Ended(file(), Some("ok".to_owned()));
     assert_eq!(key.ask("b", Wish::Begin), ended);
     let record = key.record.expect("a record");
@@ -136,7 +153,7 @@ fn a_reply_that_comes_late_does_not_undo_the_last_one() {
 #[test]
 fn a_message_is_left_behind_when_its_upload_says_nothing_more_for_as_long_as_a_lease() {
     let mut key = Key::committed("a");
-    key.ask("a", Wish::Keep("pending".to_owned(), Some(message())));
+    key.ask("a", stored());
     key.now = LEASE_MS - 1;
     assert_eq!(key.ask("b", Wish::Begin), Answer::Taken(1));
     key.now = LEASE_MS;
@@ -156,12 +173,25 @@ fn a_message_is_left_behind_when_its_upload_says_nothing_more_for_as_long_as_a_l
 }
 
 #[test]
+fn a_message_that_nobody_took_stays_with_a_record_that_answers_repeats() {
+    let mut key = Key::committed("a");
+    key.ask("a", stored());
+    let untold = Wish::Keep(Kept {
+        reply: "pending".to_owned(),
+        untold: Some(message()),
+        is_last: true,
+    });
+    key.ask("a", untold);
+    let ended = Answer::Ended(file(), Some("pending".to_owned()));
+    assert_eq!(key.ask("b", Wish::Begin), ended);
+    let record = key.record.expect("a record");
+    assert_eq!(record.left_behind(LEASE_MS), Some(&message()));
+}
+
+#[test]
 fn a_key_is_forgotten_a_day_after_its_upload_has_ended() {
     for (wish, reply) in [
-        (
-            Wish::Keep("reply".to_owned(), None),
-            Some("reply".to_owned()),
-        ),
+        (last("reply"), Some("reply".to_owned())),
         (Wish::Lose, None),
     ] {
         let mut key = Key::committed("a");
@@ -231,8 +261,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => Just(Wish::Commit(file())),
         1 => Just(Wish::Free),
         1 => Just(Wish::Lose),
-        1 => Just(Wish::Keep(String::new(), None)),
-        1 => Just(Wish::Keep(String::new(), Some(message()))),
+        1 => Just(last("")),
+        1 => Just(stored()),
     ];
     let happening = prop_oneof![
         5 => (0..4usize, wish).prop_map(|(attempt, wish)| Happening::Ask(attempt, wish)),
@@ -281,7 +311,7 @@ proptest! {
             }
             let name = format!("{attempt}");
             let wish = match wish {
-                Wish::Keep(_, message) => Wish::Keep(name.clone(), message),
+                Wish::Keep(kept) => Wish::Keep(Kept { reply: name.clone(), ..kept }),
                 other => other,
             };
             let answer = key.ask(&name, wish.clone());
@@ -311,17 +341,16 @@ proptest! {
                     prop_assert_eq!(answer, Answer::Yours);
                     (lost, ended[attempt]) = (true, true);
                 }
-                (Wish::Keep(reply, message), answer) => {
+                (Wish::Keep(now_kept), answer) => {
                     prop_assert_eq!(answer, Answer::Yours);
-                    kept = Some(reply);
-                    ended[attempt] = message.is_none();
+                    kept = Some(now_kept.reply);
+                    ended[attempt] = now_kept.is_last;
                 }
                 (Wish::Commit(_) | Wish::Renew, _) => {}
             }
             // One that said Keep says nothing else than Keep.
             if kept.as_deref() == Some(&name) && !ended[attempt] {
-                let last = key.ask(&name, Wish::Keep(name.clone(), None));
-                prop_assert_eq!(last, Answer::Yours);
+                prop_assert_eq!(key.ask(&name, last(&name)), Answer::Yours);
                 ended[attempt] = true;
             }
         }

@@ -58,21 +58,27 @@ pub struct Event {
 pub enum Notified {
     /// It acknowledged the event.
     Ok,
-    /// Not yet; more tries follow.
+    /// Not yet: the event is in the outbox.
     Pending,
+    /// Not yet, and the outbox did not take the event: this isolate tries on for a while.
+    #[serde(rename = "pending")]
+    Retrying,
 }
 
-/// Tries once, within a bound that the reply can wait for, and leaves the rest to the outbox: the
-/// message is safe there when this ends.
+/// Tries once, within a bound that the reply can wait for, and leaves the rest to the outbox. The
+/// message is safe there when this ends, unless it says [`Notified::Retrying`].
 pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, message: &Message) -> Notified {
     let tried = message.send(host, config, FIRST_TRY_TIMEOUT_MS).await;
     if tried.is_ok() {
         return Notified::Ok;
     }
-    if let Err(fault) = outbox::add(host, message).await {
-        retry_behind_the_reply(host, config, message.clone(), fault);
+    match outbox::add(host, message).await {
+        Ok(()) => Notified::Pending,
+        Err(fault) => {
+            retry_behind_the_reply(host, config, message.clone(), fault);
+            Notified::Retrying
+        }
     }
-    Notified::Pending
 }
 
 /// Takes over a message whose upload died before it could deliver it. `false` when neither the outbox

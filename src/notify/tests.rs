@@ -100,7 +100,7 @@ fn what_the_outbox_can_not_take_is_tried_behind_the_reply_and_the_log_says_so() 
     let config = host.config_of_objects();
     host.0.objects_are_down.set(true);
     let notified = host.run(deliver(&host, &config, &message(1)));
-    assert_eq!(notified, Notified::Pending);
+    assert_eq!(notified, Notified::Retrying);
     host.run_deferred();
     assert_eq!(tries(&host).len(), 4);
     let lines = host.0.lines.borrow();

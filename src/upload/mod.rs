@@ -621,7 +621,8 @@ impl<'a, H: Host> Upload<'a, H> {
         self.report.notify_ms = Some(self.host.now().saturating_sub(began));
         receipt.notified = notified;
         let reply = || receipt.to_json(request_id);
-        attempt.told(reply).await;
+        let untold = (notified == Notified::Retrying).then_some(&message);
+        attempt.told(reply, untold).await;
         receipt
     }
 

@@ -7,7 +7,7 @@ use super::{
     telegram_error,
 };
 use crate::host::{CallFault, Host as _, Storage as _};
-use crate::testing::{End, Moment, Script};
+use crate::testing::{End, Moment, Script, answer};
 
 /// The same, and the raw lane without a length.
 fn lanes_and_chunked_raw(bytes: usize) -> Vec<(&'static str, Request)> {
@@ -248,6 +248,29 @@ fn an_upload_that_dies_before_it_tells_the_backend_is_told_by_its_record() {
     assert_eq!(calls[1].body, cut_off.body);
     bench.host.run_alarms_until(bench.host.now() + 86_400_000);
     assert_eq!(bench.host.calls_to("/webhook").len(), 2);
+}
+
+#[test]
+fn what_neither_backend_nor_outbox_took_is_delivered_by_the_record() {
+    let bench = Bench::with_objects();
+    bench.host.script(Script::answering(stored()));
+    bench.host.answers("/webhook", [Ok(answer(503, "{}"))]);
+    bench.host.0.outbox_is_down.set(true);
+    let request = || Request::raw(content(9_000)).key("k");
+    let first = bench.send(request());
+    assert_eq!(first.json["notified"], "pending");
+    assert_eq!(bench.send(request()).reply.body, first.reply.body);
+    bench.host.run_deferred();
+    bench.host.run_alarms_until(bench.host.now() + 300_000);
+    let in_vain = bench.host.calls_to("/webhook").len();
+
+    bench.host.answers("/webhook", [Ok(answer(200, "{}"))]);
+    bench.host.run_alarms_until(bench.host.now() + 120_000);
+    let calls = bench.host.calls_to("/webhook");
+    assert_eq!(calls.len(), in_vain + 1);
+    assert_eq!(calls.last().map(|call| &call.body), Some(&calls[0].body));
+    assert_eq!(bench.send(request()).reply.body, first.reply.body);
+    assert_eq!(bench.uploads(), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The settings, read from the environment's variables and secrets at first use.
 
 use crate::credentials::CachePolicy;
+use crate::idempotency::RecordPolicy;
 use crate::notify::WebhookSecret;
 
 /// The cloud Bot API.
@@ -33,6 +34,10 @@ pub struct Config {
     pub upload_timeout_ms: u32,
     /// `WEBHOOK_SECRET`.
     pub webhook_secret: Option<WebhookSecret>,
+    /// `OUTBOX_RETRY_SECONDS`: for how long the outbox tries an event before it parks it.
+    pub outbox_retry_ms: u64,
+    /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
+    pub idempotency_policy: RecordPolicy,
 }
 
 impl Config {
@@ -115,6 +120,12 @@ impl Config {
                     WebhookSecret::parse(&text).map_err(|why| problem("WEBHOOK_SECRET", why))
                 })
                 .transpose()?,
+            outbox_retry_ms: 1000
+                * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
+            idempotency_policy: RecordPolicy {
+                lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
+                ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
+            },
         })
     }
 }

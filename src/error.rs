@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
-use crate::host::CallFault;
+use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
@@ -74,6 +74,25 @@ pub enum Error {
         /// bring the same.
         with_fresh_credentials: bool,
     },
+    /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters.
+    IdempotencyKey,
+    /// An upload with the same key is under way.
+    IdempotencyInProgress {
+        /// Seconds.
+        retry_after: u32,
+    },
+    /// The key was used for another file.
+    IdempotencyMismatch,
+    /// What became of the key can't be asked or recorded.
+    Idempotency(ObjectFault),
+    /// There is no `WEBHOOK_SECRET` by which a hook could be told from anybody's request.
+    HooksOff,
+    /// A hook's signature is missing, wrong or old.
+    SignatureRefused,
+    /// A hook's body is not what it should be.
+    HookMalformed,
+    /// The outbox did not answer.
+    Outbox(ObjectFault),
 }
 
 /// How an error is told. `code` is stable; the texts may be refined.
@@ -151,6 +170,18 @@ impl Description {
 }
 
 impl Error {
+    /// Whether the file may be in the channel in spite of the error.
+    #[must_use]
+    pub fn may_be_stored(&self) -> bool {
+        matches!(
+            self,
+            Self::Telegram {
+                fault: TelegramFault::OutcomeUnknown { .. } | TelegramFault::NoIds,
+                ..
+            }
+        )
+    }
+
     /// How the error is told.
     #[must_use]
     pub fn describe(&self) -> Description {
@@ -181,6 +212,14 @@ impl Error {
                 let blamed = fault.blames_credentials();
                 Description { retryable: told.retryable || (blamed && !with_fresh_credentials), ..told }
             }
+            Self::IdempotencyKey => lasting(400, "bad_idempotency_key", "Malformed request: Idempotency-Key is not 1 to 255 visible ASCII characters", "Send a new random key with each upload, such as crypto.randomUUID() gives, and the same one when it is repeated."),
+            Self::IdempotencyInProgress { retry_after } => passing(409, "idempotency_in_progress", "An upload with this Idempotency-Key is under way", "Repeat it when retryAfter seconds are over: the reply is then that of the first one, or the key is free again.").after(*retry_after),
+            Self::IdempotencyMismatch => lasting(422, "idempotency_mismatch", "This Idempotency-Key was used for another file", "Take a new key for each file: a repeat has to have the same name and size."),
+            Self::Idempotency(fault) => describe_idempotency(*fault),
+            Self::HooksOff => lasting(404, "hooks_off", "Not found: WEBHOOK_SECRET is not set", "Hooks are signed with the secret that worker and backend share. Set it with: wrangler secret put WEBHOOK_SECRET"),
+            Self::SignatureRefused => lasting(403, "signature_refused", "The signature is missing, wrong, or more than five minutes old", "Sign webhook-id, webhook-timestamp and the body's very bytes with WEBHOOK_SECRET, as Standard Webhooks says."),
+            Self::HookMalformed => lasting(400, "bad_hook", "The hook's body is not what is expected here", "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or {\"action\":\"redrive\"}."),
+            Self::Outbox(fault) => describe_outbox(*fault),
         }
     }
 }
@@ -350,6 +389,42 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             "Failed to get file_id from Telegram response",
             "The file is in the channel, but Telegram gave no ids to find it by. Do not upload it again.",
         ),
+    }
+}
+
+fn describe_idempotency(fault: ObjectFault) -> Description {
+    match fault {
+        ObjectFault::NotBound => lasting(
+            501,
+            "idempotency_unavailable",
+            "This worker does not know Idempotency-Key",
+            "Leave the header out. A deployer can bind the Durable Object class Idempotency as IDEMPOTENCY, as wrangler.toml does.",
+        ),
+        ObjectFault::Failed => passing(
+            503,
+            "idempotency_unavailable",
+            "The record of this Idempotency-Key could not be reached",
+            "Nothing was stored. Try again shortly, with the same key.",
+        )
+        .after(BUSY_RETRY_AFTER_SECONDS),
+    }
+}
+
+fn describe_outbox(fault: ObjectFault) -> Description {
+    match fault {
+        ObjectFault::NotBound => lasting(
+            501,
+            "outbox_not_bound",
+            "This worker has no outbox",
+            "Bind the Durable Object class Outbox as OUTBOX, as wrangler.toml does, and deploy again.",
+        ),
+        ObjectFault::Failed => passing(
+            503,
+            "outbox_failed",
+            "The outbox did not answer",
+            "Try again shortly.",
+        )
+        .after(BUSY_RETRY_AFTER_SECONDS),
     }
 }
 

@@ -10,6 +10,9 @@ use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMillis = u64;
 
@@ -76,6 +79,53 @@ pub enum CallFault {
     },
 }
 
+/// A durable object: one place that remembers, wherever it is asked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object<'a> {
+    /// The notifications that are still to be delivered. There is one for all.
+    Outbox,
+    /// What became of the upload with an idempotency key. There is one for each, by this name.
+    Idempotency(&'a str),
+}
+
+/// Why a durable object did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectFault {
+    /// This deployment has no binding for it.
+    NotBound,
+    /// It could not be reached, failed, or took too long. It may have done what it was asked.
+    Failed,
+}
+
+/// A durable object's storage failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorageFault;
+
+/// What a durable object keeps: a SQLite database of its own, and one alarm that wakes it.
+///
+/// What happens between two awaits is written as a whole or not at all, and nothing that the object
+/// says goes out before it is on disk (developers.cloudflare.com, "Durable Objects: Storage API").
+pub trait Storage {
+    /// Runs one statement with a parameter for each `?`, and gives the rows: an array of arrays, in
+    /// JSON.
+    ///
+    /// # Errors
+    /// [`StorageFault`]; the statement then did nothing.
+    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault>;
+    /// Wakes the object at that time, in place of any other; at once if it is past.
+    fn set_alarm(&self, at: UnixMillis) -> impl Future<Output = Result<(), StorageFault>>;
+    /// Forgets everything, the alarm as well.
+    fn clear(&self) -> impl Future<Output = Result<(), StorageFault>>;
+}
+
+/// Reads what [`Storage::sql`] gave.
+///
+/// # Errors
+/// [`StorageFault`] when these are no such rows.
+pub fn rows<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, StorageFault> {
+    serde_json::from_str(json).map_err(|_| StorageFault)
+}
+
 /// The body ended before its time: the client is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientGone;
@@ -114,6 +164,13 @@ pub trait Host: Clone + 'static {
     /// Begins a POST whose body is written piece by piece. The answer goes its own way beside it; it
     /// has no timeout but the caller's.
     fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
+    /// Asks a durable object, and gives its answer.
+    fn ask(
+        &self,
+        object: Object<'_>,
+        question: String,
+        timeout_ms: u32,
+    ) -> impl Future<Output = Result<String, ObjectFault>>;
 }
 
 /// A POST whose body is written piece by piece.

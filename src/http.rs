@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::config::AllowedOrigins;
 use crate::error::Error;
+use crate::notify::Signature;
 
 /// The head of a request.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,10 @@ pub struct RequestHead {
     pub origin: Option<String>,
     /// `Access-Control-Request-Headers`.
     pub requested_headers: Option<String>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// The signature of a hook; of other requests it is not even read.
+    pub signature: Option<Signature>,
 }
 
 /// A reply.
@@ -45,15 +50,31 @@ impl Reply {
     /// A reply with this JSON.
     #[must_use]
     pub fn json(status: u16, body: &impl Serialize) -> Self {
+        // Strings and numbers always serialise.
+        Self::json_text(status, serde_json::to_string(body).unwrap_or_default())
+    }
+
+    /// The same for JSON that is text already.
+    #[must_use]
+    pub fn json_text(status: u16, body: String) -> Self {
         Self {
             status,
             headers: vec![
                 ("content-type", "application/json".to_owned()),
                 ("cache-control", "no-store".to_owned()),
             ],
-            // Strings and numbers always serialise.
-            body: serde_json::to_string(body).unwrap_or_default(),
+            body,
         }
+    }
+
+    /// The reply to a repeated upload: the body of the first one's.
+    #[must_use]
+    pub fn replayed(body: String) -> Self {
+        let mut reply = Self::json_text(200, body);
+        reply
+            .headers
+            .push(("idempotency-replayed", "true".to_owned()));
+        reply
     }
 
     /// The reply that tells an error.
@@ -124,7 +145,7 @@ impl Reply {
     /// then every page may read that.
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
-        const EXPOSED: &str = "Retry-After, Server-Timing, X-Request-Id";
+        const EXPOSED: &str = "Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
         let allowed = match origins {
             None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
             Some(AllowedOrigins::Listed(listed)) => {

@@ -12,8 +12,10 @@
 //! | [`upload`] | the story of an upload, its four lanes, its report |
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
+//! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
 //! | [`telegram`] | the Bot API's replies and errors |
-//! | [`notify`] | telling the backend, signed |
+//! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
+//! | [`hooks`] | requests from the backend itself |
 //! | [`error`] | everything that can go wrong, and how it is told |
 //! | [`config`] | the settings |
 //! | [`isolate`] | what the requests of one isolate share |
@@ -23,8 +25,10 @@
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod hooks;
 pub mod host;
 pub mod http;
+pub mod idempotency;
 pub mod isolate;
 pub mod multipart;
 pub mod notify;
@@ -37,5 +41,5 @@ pub mod upload;
 #[cfg(target_arch = "wasm32")]
 mod edge;
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod testing;

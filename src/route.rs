@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::error::Error;
+use crate::hooks::Hook;
 use crate::http::RequestHead;
 use crate::multipart::boundary_of;
 
@@ -20,6 +21,8 @@ pub enum Route {
     },
     /// The body is the file.
     Raw(RawFile),
+    /// A request from the backend itself.
+    Hook(Hook),
 }
 
 /// What the URL says of a raw upload.
@@ -46,6 +49,7 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
         ("/health", _) => Err(Error::MethodNotAllowed {
             allow: "GET, HEAD, OPTIONS",
         }),
+        ("/hooks/outbox", "POST") => Ok(Route::Hook(Hook::Outbox)),
         ("/" | "/upload", "POST") => match media(head) {
             Media::Form => Ok(Route::Form {
                 boundary: boundary_of(head.content_type.as_deref().unwrap_or_default())?,
@@ -57,7 +61,7 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
             }
             Media::OtherMultipart => Err(Error::UnsupportedMediaType),
         },
-        ("/" | "/upload", _) => Err(Error::MethodNotAllowed {
+        ("/" | "/upload" | "/hooks/outbox", _) => Err(Error::MethodNotAllowed {
             allow: "POST, OPTIONS",
         }),
         (path, method) => {

@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use crate::error::Error;
+use crate::hooks;
 use crate::host::{Body as _, Host, within};
 use crate::http::{Reply, RequestHead};
 use crate::isolate::Isolate;
 use crate::route::{Route, route};
 use crate::text::hex;
-use crate::upload::{self, Report};
+use crate::upload::{self, Outcome, Report};
 
 /// How much of a body is read on, in bytes, after its request has failed.
 ///
@@ -44,18 +45,34 @@ pub async fn serve<H: Host>(
         Ok(wanted @ (Route::Form { .. } | Route::Raw(_))) => {
             let mut report = Report::default();
             let result = match &shared {
-                Ok(shared) => upload::upload(host, shared, head, wanted, body, &mut report).await,
+                Ok(shared) => {
+                    let id = request_id.as_str();
+                    upload::upload(host, shared, head, wanted, body, id, &mut report).await
+                }
                 Err(error) => Err(Error::Config(error.clone())),
             };
             host.log(&report.log_line(&request_id, &result));
             let mut reply = match &result {
-                Ok(receipt) => Reply::json(200, &receipt.told(&request_id)),
+                Ok(Outcome::Uploaded(receipt)) => {
+                    Reply::json_text(200, receipt.to_json(&request_id))
+                }
+                Ok(Outcome::Replayed(reply)) => Reply::replayed(reply.clone()),
                 Err(error) => Reply::error(error, &request_id),
             };
             if let Some(timing) = report.server_timing() {
                 reply.headers.push(("server-timing", timing));
             }
             reply
+        }
+        Ok(Route::Hook(hook)) => {
+            let result = match &shared {
+                Ok(shared) => hooks::serve(host, shared, hook, head, body).await,
+                Err(error) => Err(Error::Config(error.clone())),
+            };
+            match result {
+                Ok(answer) => Reply::json_text(200, answer),
+                Err(error) => Reply::error(&error, &request_id),
+            }
         }
         Err(error) => Reply::error(&error, &request_id),
     };

@@ -1,17 +1,24 @@
 //! A host for tests: virtual time, scripted answers, and bodies that can be looked at.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use rusqlite::types::Value as SqlValue;
+use serde_json::Value;
+
+use crate::config::Config;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Open, PipeBroken, Sink, SinkClosed,
-    UnixMillis, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
+    Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
 };
+
+use crate::idempotency;
+use crate::notify::outbox;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
@@ -73,6 +80,8 @@ pub(crate) struct World {
     now: Cell<UnixMillis>,
     /// When the clock has to stop next.
     alarm: Cell<Option<UnixMillis>>,
+    /// Who sleeps. A future inside another may be polled only when it was woken.
+    sleepers: RefCell<Vec<Waker>>,
     /// Somebody gave the others a turn: time does not pass.
     moved: Cell<bool>,
     random: Cell<u8>,
@@ -80,6 +89,19 @@ pub(crate) struct World {
     /// Answers to calls, by a part of their URL; the last one stays.
     answers: RefCell<Vec<Answers>>,
     scripts: RefCell<VecDeque<Script>>,
+    /// How long a call takes, in milliseconds.
+    call_ms: Cell<u32>,
+    under_way: Cell<usize>,
+    pub(crate) most_under_way: Cell<usize>,
+    /// The settings of the durable objects; without them there are none.
+    objects_config: OnceCell<Rc<Config>>,
+    objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
+    pub(crate) objects_are_down: Cell<bool>,
+    pub(crate) outbox_is_down: Cell<bool>,
+    /// After so many more questions nobody answers.
+    pub(crate) objects_go_down_after: Cell<Option<usize>>,
+    /// What durable objects were asked, by name.
+    pub(crate) asked: RefCell<Vec<(String, String)>>,
     pub(crate) calls: RefCell<Vec<Seen>>,
     pub(crate) uploads: RefCell<Vec<Rc<Upload>>>,
     pub(crate) lines: RefCell<Vec<String>>,
@@ -93,6 +115,13 @@ pub(crate) fn answer(status: u16, body: &str) -> Answer {
         status,
         retry_after: None,
         body: body.as_bytes().to_vec(),
+    }
+}
+
+impl World {
+    /// Forgets how Telegram was to behave: what was scripted may not have been needed.
+    pub(crate) fn scripts_are_void(&self) {
+        self.scripts.borrow_mut().clear();
     }
 }
 
@@ -112,6 +141,55 @@ impl TestHost {
         self.0.scripts.borrow_mut().push_back(script);
     }
 
+    /// Lets every call take so long.
+    pub(crate) fn calls_take(&self, ms: u32) {
+        self.0.call_ms.set(ms);
+    }
+
+    /// Makes the durable objects be there, with these settings.
+    pub(crate) fn bind_objects(&self, config: Config) {
+        let set = self.0.objects_config.set(Rc::new(config));
+        assert!(set.is_ok(), "bound twice");
+    }
+
+    pub(crate) fn config_of_objects(&self) -> Rc<Config> {
+        Rc::clone(self.0.objects_config.get().expect("bound"))
+    }
+
+    /// What the object of that name keeps.
+    pub(crate) fn storage(&self, name: &str) -> Rc<TestStorage> {
+        let mut objects = self.0.objects.borrow_mut();
+        Rc::clone(objects.entry(name.to_owned()).or_default())
+    }
+
+    /// Lets time pass, and wakes the objects whose alarms are due meanwhile.
+    pub(crate) fn run_alarms_until(&self, end: UnixMillis) {
+        loop {
+            let objects = self.0.objects.borrow();
+            let next = objects
+                .iter()
+                .filter_map(|(name, storage)| Some((storage.alarm.get()?, name.clone())))
+                .min();
+            drop(objects);
+            let Some((at, name)) = next.filter(|(at, _)| *at <= end) else {
+                self.0.now.set(self.now().max(end));
+                return;
+            };
+            self.0.now.set(self.now().max(at));
+            let storage = self.storage(&name);
+            storage.alarm.set(None);
+            self.run(self.wake(&name, &storage)).expect("woken");
+        }
+    }
+
+    async fn wake(&self, name: &str, storage: &TestStorage) -> Result<(), StorageFault> {
+        let config = self.config_of_objects();
+        match name {
+            "outbox" => outbox::wake(self, &config, storage).await,
+            _ => idempotency::wake(self, &config, storage).await,
+        }
+    }
+
     pub(crate) fn calls_to(&self, part: &str) -> Vec<Seen> {
         self.0
             .calls
@@ -128,12 +206,24 @@ impl TestHost {
 
     /// Runs a future to its end. When nothing moves, the clock jumps to the next timer.
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+        self.run_while(future, || true).expect("it ends")
+    }
+
+    /// The same, but drops the future in the middle as soon as `goes_on` says so.
+    pub(crate) fn run_while<F: Future>(
+        &self,
+        future: F,
+        goes_on: impl Fn() -> bool,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut context = Context::from_waker(Waker::noop());
         loop {
             self.0.alarm.set(None);
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return output;
+                return Some(output);
+            }
+            if !goes_on() {
+                return None;
             }
             if self.0.moved.take() {
                 continue;
@@ -144,6 +234,7 @@ impl TestHost {
                 .get()
                 .expect("nothing moves and no timer runs: it hangs");
             self.0.now.set(alarm);
+            self.0.sleepers.take().into_iter().for_each(Waker::wake);
         }
     }
 
@@ -206,12 +297,13 @@ impl Host for TestHost {
 
     async fn sleep(&self, ms: u32) {
         let end = self.now() + u64::from(ms);
-        poll_fn(|_| {
+        poll_fn(|context| {
             if self.now() >= end {
                 return Poll::Ready(());
             }
             let alarm = self.0.alarm.get().map_or(end, |alarm| alarm.min(end));
             self.0.alarm.set(Some(alarm));
+            self.0.sleepers.borrow_mut().push(context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -236,6 +328,12 @@ impl Host for TestHost {
             headers: call.headers,
             body: call.body,
         });
+        let under_way = &self.0.under_way;
+        under_way.set(under_way.get() + 1);
+        let most = self.0.most_under_way.get().max(under_way.get());
+        self.0.most_under_way.set(most);
+        self.sleep(self.0.call_ms.get()).await;
+        under_way.set(under_way.get() - 1);
         let mut all = self.0.answers.borrow_mut();
         let (_, answers) = all
             .iter_mut()
@@ -279,6 +377,90 @@ impl Host for TestHost {
             }
         });
         (sink, Box::pin(answer))
+    }
+
+    async fn ask(
+        &self,
+        object: Object<'_>,
+        question: String,
+        _: u32,
+    ) -> Result<String, ObjectFault> {
+        let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
+        let name = match object {
+            Object::Outbox => "outbox",
+            Object::Idempotency(name) => name,
+        };
+        let asked = (name.to_owned(), question.clone());
+        self.0.asked.borrow_mut().push(asked);
+        let left = self.0.objects_go_down_after.get();
+        let is_down = self.0.outbox_is_down.get() && object == Object::Outbox;
+        if is_down || self.0.objects_are_down.get() || left == Some(0) {
+            return Err(ObjectFault::Failed);
+        }
+        let left = left.map(|left| left - 1);
+        self.0.objects_go_down_after.set(left);
+        let storage = self.storage(name);
+        let answer = match object {
+            Object::Outbox => outbox::answer(self, config, &*storage, &question).await,
+            Object::Idempotency(_) => idempotency::answer(self, config, &*storage, &question).await,
+        };
+        answer.map_err(|_| ObjectFault::Failed)
+    }
+}
+
+/// What a durable object keeps, in a real SQLite.
+pub(crate) struct TestStorage {
+    database: rusqlite::Connection,
+    pub(crate) alarm: Cell<Option<UnixMillis>>,
+}
+
+impl Default for TestStorage {
+    fn default() -> Self {
+        Self {
+            database: rusqlite::Connection::open_in_memory().expect("SQLite"),
+            alarm: Cell::new(None),
+        }
+    }
+}
+
+impl Storage for TestStorage {
+    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault> {
+        let parameters = parameters.iter().map(|value| match value {
+            Value::Null => SqlValue::Null,
+            Value::String(text) => SqlValue::Text(text.clone()),
+            Value::Number(number) => SqlValue::Integer(number.as_i64().expect("a whole number")),
+            other => panic!("{other} is no parameter"),
+        });
+        let mut statement = self.database.prepare(statement).expect("a statement");
+        let columns = statement.column_count();
+        let mut rows = statement
+            .query(rusqlite::params_from_iter(parameters))
+            .expect("parameters");
+        let mut all: Vec<Value> = Vec::new();
+        while let Some(row) = rows.next().expect("a row") {
+            let value = |column| match row.get(column).expect("a column") {
+                SqlValue::Null => Value::Null,
+                SqlValue::Integer(number) => number.into(),
+                SqlValue::Text(text) => text.into(),
+                other => panic!("{other:?} does not cross the border"),
+            };
+            all.push((0..columns).map(value).collect());
+        }
+        Ok(Value::from(all).to_string())
+    }
+
+    async fn set_alarm(&self, at: UnixMillis) -> Result<(), StorageFault> {
+        self.alarm.set(Some(at));
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), StorageFault> {
+        self.alarm.set(None);
+        let tables = self.sql("SELECT name FROM sqlite_master WHERE type = 'table'", &[])?;
+        for (name,) in rows::<(String,)>(&tables)? {
+            self.sql(&format!("DROP TABLE {name}"), &[])?;
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ mod backend;
 mod cache;
 mod token;
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
 use std::cell::RefCell;

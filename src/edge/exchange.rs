@@ -4,9 +4,13 @@ use wasm_bindgen::JsValue;
 
 use super::js;
 use crate::http::{Reply, RequestHead};
+use crate::notify::Signature;
 
 /// The headers that the core wants to know, in the order in which [`head`] takes them.
-const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers";
+const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";
+
+/// The headers of a hook's signature, in the order of [`Signature`].
+const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
 
 /// What the core wants to know of a request.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
@@ -30,7 +34,23 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
         user_id: header(),
         origin: header(),
         requested_headers: header(),
+        idempotency_key: header(),
+        signature: path
+            .starts_with("/hooks/")
+            .then(|| signature(request))
+            .flatten(),
     }
+}
+
+fn signature(request: &web_sys::Request) -> Option<Signature> {
+    let text = js::head(request, SIGNATURE);
+    // Behind the method and the URL.
+    let mut lines = text.split('\n').skip(2).map(str::to_owned);
+    Some(Signature {
+        id: lines.next()?,
+        timestamp: lines.next()?,
+        signatures: lines.next()?,
+    })
 }
 
 /// Path and query of an absolute URL, which workerd has already put into its standard form.

@@ -6,19 +6,21 @@
 //! | `body` | reading a request's body |
 //! | `sink` | writing a request's body |
 //! | `exchange` | request heads in, replies out |
+//! | `objects` | durable objects |
 //! | `js` | bindings that `web-sys` and `worker` lack |
-//! | `glue.js` | what one call of JavaScript does better than ten |
+//! | `glue.js`, `objects.js` | what one call of JavaScript does better than ten |
 
 mod body;
 mod exchange;
 mod js;
+mod objects;
 mod runtime;
 mod sink;
 
 #[cfg(test)]
 mod tests;
 
-use js_sys::{Promise, Reflect};
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
@@ -54,14 +56,14 @@ fn start() {
 #[wasm_bindgen]
 #[allow(unreachable_pub, reason = "exported to JavaScript")]
 pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promise {
-    let runtime = Runtime::new(context);
+    let runtime = Runtime::new(context, env);
     let promise = future_to_promise({
         let runtime = runtime.clone();
         async move {
             let head = exchange::head(&request);
             let mut body = RequestBody::new(request, head.content_length);
-            let variable = |name: &str| Reflect::get(&env, &name.into()).ok()?.as_string();
             let isolate = ISOLATE.with(|isolate| *isolate);
+            let variable = |name| runtime.variable(name);
             let reply = service::serve(isolate, variable, &runtime, &head, &mut body).await;
             exchange::response(&reply).map(JsValue::from)
         }

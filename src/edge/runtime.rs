@@ -15,20 +15,33 @@ use worker::worker_sys::Context;
 use super::body::{JsChunk, RequestBody};
 use super::exchange::header_lines;
 use super::js::{self, Exchanged};
+use super::objects::ask_object;
 use super::sink::StreamSink;
-use crate::host::{Answer, Call, CallFault, Host, Method, Open, UnixMillis};
+use crate::host::{Answer, Call, CallFault, Host, Method, Object, ObjectFault, Open, UnixMillis};
 
 /// One request's view of workerd.
 #[derive(Clone)]
 pub(super) struct Runtime {
     context: Rc<Context>,
+    env: JsValue,
 }
 
 impl Runtime {
-    pub(super) fn new(context: Context) -> Self {
+    pub(super) fn new(context: Context, env: JsValue) -> Self {
         Self {
             context: Rc::new(context),
+            env,
         }
+    }
+
+    /// What the environment has by that name.
+    pub(super) fn binding(&self, name: &str) -> Option<JsValue> {
+        js_sys::Reflect::get(&self.env, &name.into()).ok()
+    }
+
+    /// A variable, or a secret.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.binding(name)?.as_string()
     }
 
     /// Lets the request live until `promise` is settled, even if its client goes away.
@@ -118,6 +131,15 @@ impl Host for Runtime {
         );
         let answer = Box::pin(read_answer(promise));
         (sink, StreamedAnswer { answer, controller })
+    }
+
+    async fn ask(
+        &self,
+        object: Object<'_>,
+        question: String,
+        timeout_ms: u32,
+    ) -> Result<String, ObjectFault> {
+        ask_object(self, object, &question, timeout_ms).await
     }
 }
 

@@ -31,6 +31,7 @@ fn a_requests_head_is_read_as_it_came() {
         ("Content-Length", " 42 "),
         ("Authorization", "Bearer t"),
         ("X-User-Id", "u"),
+        ("Idempotency-Key", "k"),
     ];
     let head = exchange::head(&request(
         "http://host:8787/upload/a%20b?x=1&y=%2F#f",
@@ -45,11 +46,28 @@ fn a_requests_head_is_read_as_it_came() {
     assert_eq!(head.authorization.as_deref(), Some("Bearer t"));
     assert_eq!(head.user_id.as_deref(), Some("u"));
     assert_eq!(head.origin, None);
+    assert_eq!(head.idempotency_key.as_deref(), Some("k"));
     let bare = exchange::head(&request("http://host", &[], None));
     assert_eq!((bare.path.as_str(), bare.query.as_str()), ("/", ""));
     let lying = [("Content-Length", "-1")];
     let head = exchange::head(&request("http://host/?", &lying, Some(b"x")));
     assert_eq!(head.content_length, None);
+}
+
+#[wasm_bindgen_test]
+fn the_signature_of_a_hook_alone_is_read() {
+    let headers = [
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", "7"),
+        ("webhook-signature", "v1,a v1,b"),
+    ];
+    let hook = request("http://host/hooks/outbox?x", &headers, Some(b"{}"));
+    let signature = exchange::head(&hook).signature.expect("a signature");
+    assert_eq!(signature.id, "msg_1");
+    assert_eq!(signature.timestamp, "7");
+    assert_eq!(signature.signatures, "v1,a v1,b");
+    let upload = request("http://host/upload", &headers, Some(b"{}"));
+    assert_eq!(exchange::head(&upload).signature, None);
 }
 
 #[wasm_bindgen_test]

@@ -1,25 +1,31 @@
 //! The notification: telling the backend what was stored.
 
+mod message;
+pub mod outbox;
 mod signature;
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
 
 use std::rc::Rc;
 
 use serde::Serialize;
+use serde_json::json;
 
 use crate::config::Config;
-use crate::host::{Call, Host, Method};
+use crate::host::{Host, ObjectFault};
 use crate::text::rfc3339;
 
-pub use signature::WebhookSecret;
+pub use message::{Message, Undelivered};
+pub use signature::{Signature, WebhookSecret};
 
 /// How long the reply waits for the backend's acknowledgement, in milliseconds.
 const FIRST_TRY_TIMEOUT_MS: u32 = 3_000;
-/// How long each later try may take.
+/// How long each later try behind the reply may take.
 const LATER_TRY_TIMEOUT_MS: u32 = 5_000;
-/// Pauses before the later tries. With their timeouts they end within the 30 seconds that the
-/// runtime grants to work behind a reply (developers.cloudflare.com, "ctx.waitUntil").
+/// Pauses before the later tries behind the reply. With their timeouts they end within the 30 seconds
+/// that the runtime grants to such work (developers.cloudflare.com, "ctx.waitUntil").
 const LATER_TRY_PAUSES_MS: [u32; 3] = [1_000, 3_000, 7_000];
-const MAX_ANSWER_BYTES: usize = 4 * 1024;
 
 /// What happened, as `POST {BACKEND_URL}/api/webhook/upload` takes it.
 #[derive(Debug, Clone, Serialize)]
@@ -52,79 +58,65 @@ pub struct Event {
 pub enum Notified {
     /// It acknowledged the event.
     Ok,
-    /// Not yet; more tries follow.
+    /// Not yet: the event is in the outbox.
     Pending,
+    /// Not yet, and the outbox did not take the event: this isolate tries on for a while.
+    #[serde(rename = "pending")]
+    Retrying,
 }
 
-/// Tries once, within a bound that the reply can wait for, and leaves the rest to [`hand_over`].
-pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, event: Event) -> Notified {
-    let message = Message::new(&event);
-    if message.send(host, config, FIRST_TRY_TIMEOUT_MS).await {
+/// Tries once, within a bound that the reply can wait for, and leaves the rest to the outbox. The
+/// message is safe there when this ends, unless it says [`Notified::Retrying`].
+pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, message: &Message) -> Notified {
+    let tried = message.send(host, config, FIRST_TRY_TIMEOUT_MS).await;
+    if tried.is_ok() {
         return Notified::Ok;
     }
-    hand_over(host, config, message);
-    Notified::Pending
+    match outbox::add(host, message).await {
+        Ok(()) => Notified::Pending,
+        Err(fault) => {
+            retry_behind_the_reply(host, config, message.clone(), fault);
+            Notified::Retrying
+        }
+    }
 }
 
-/// Takes over an event that the backend has not acknowledged: retries it behind the reply.
-fn hand_over<H: Host>(host: &H, config: &Rc<Config>, message: Message) {
+/// Takes over a message whose upload died before it could deliver it. `false` when neither the outbox
+/// nor the backend took it.
+pub async fn hand_over<H: Host>(host: &H, config: &Config, message: &Message) -> bool {
+    outbox::add(host, message).await.is_ok()
+        || message
+            .send(host, config, LATER_TRY_TIMEOUT_MS)
+            .await
+            .is_ok()
+}
+
+/// Takes over a message that the outbox did not take, as well as it goes without.
+fn retry_behind_the_reply<H: Host>(
+    host: &H,
+    config: &Rc<Config>,
+    message: Message,
+    fault: ObjectFault,
+) {
+    let log = |host: &H, event: &str, id: &str| {
+        host.log(&json!({ "event": event, "webhookId": id }).to_string());
+    };
+    let without = match fault {
+        ObjectFault::NotBound => "outbox_not_bound",
+        ObjectFault::Failed => "outbox_failed",
+    };
+    log(host, without, &message.id);
     let (host2, config) = (host.clone(), Rc::clone(config));
     host.defer(async move {
         for pause_ms in LATER_TRY_PAUSES_MS {
             host2.sleep(pause_ms).await;
-            if message.send(&host2, &config, LATER_TRY_TIMEOUT_MS).await {
+            let tried = message.send(&host2, &config, LATER_TRY_TIMEOUT_MS).await;
+            if tried.is_ok() {
                 return;
             }
         }
-        let line = serde_json::json!({ "event": "notification_given_up", "webhookId": message.id });
-        host2.log(&line.to_string());
+        log(&host2, "notification_given_up", &message.id);
     });
-}
-
-/// An event as it travels. The body is the same bytes in every try.
-struct Message {
-    id: String,
-    body: Vec<u8>,
-}
-
-impl Message {
-    fn new(event: &Event) -> Self {
-        // Strings and numbers always serialise.
-        Self {
-            id: event.id.clone(),
-            body: serde_json::to_vec(event).unwrap_or_default(),
-        }
-    }
-
-    /// `true` when the backend acknowledged it: any 2xx (Standard Webhooks, "Delivery").
-    async fn send<H: Host>(&self, host: &H, config: &Config, timeout_ms: u32) -> bool {
-        let timestamp = host.now() / 1000;
-        let mut headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("webhook-id", self.id.clone()),
-            ("webhook-timestamp", timestamp.to_string()),
-        ];
-        if let Some(secret) = &config.webhook_secret {
-            headers.push((
-                "webhook-signature",
-                secret.sign(&self.id, timestamp, &self.body),
-            ));
-        }
-        let call = Call {
-            method: Method::Post,
-            url: format!("{}/api/webhook/upload", config.backend_url),
-            headers,
-            body: self.body.clone(),
-            last: Vec::new(),
-            timeout_ms,
-            max_answer_bytes: MAX_ANSWER_BYTES,
-        };
-        match host.call(call).await {
-            Ok(answer) => (200..300).contains(&answer.status),
-            Err(crate::host::CallFault::AnswerTooLong { status }) => (200..300).contains(&status),
-            Err(_) => false,
-        }
-    }
 }
 
 impl Event {

@@ -150,7 +150,7 @@ impl<'a, B: Body> Incoming<'a, B> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::testing::{End, TestBody, TestHost};

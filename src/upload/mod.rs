@@ -8,28 +8,34 @@
 //! ```
 //!
 //! Each lane asks for credentials as soon as it knows the token, writes the closing boundary only
-//! when nothing is wrong with the request, and ends in the same place: Telegram's answer.
+//! when nothing is wrong with the request, and ends in the same place: Telegram's answer. With an
+//! idempotency key, a lane that knows the user takes the key, or turns into a repeat, and asks for
+//! leave before the closing boundary.
 
 mod incoming;
 mod patience;
 mod report;
 mod transmit;
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
 use std::ops::Range;
 use std::rc::Rc;
+
+use futures_util::future::join;
 
 use crate::config::Config;
 use crate::credentials::{self, AuthToken, Credentials, Source};
 use crate::error::Error;
 use crate::host::{Answer, Body as _, Call, Chunk as _, Host, Method, Open, Sink as _, UnixMillis};
 use crate::http::RequestHead;
+use crate::idempotency::{Attempt, Earlier, IdempotencyKey};
 use crate::isolate::Shared;
+use crate::multipart::Malformed;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
-use crate::notify::{self, Event};
+use crate::notify::{self, Event, Message, Notified};
 use crate::route::{RawFile, Route};
 use crate::telegram::pace::{MAX_WAIT_MS, Turn};
 use crate::telegram::{
@@ -39,7 +45,7 @@ use crate::text::hex;
 
 use incoming::{Incoming, Piece};
 use patience::{Deadline, Patience};
-pub use report::{Lane, Receipt, Report};
+pub use report::{Lane, Outcome, Receipt, Report};
 use transmit::{Broken, Transmission, Undone, after_commit, transmit};
 
 /// Forms up to this `Content-Length`, in bytes, take the small lane.
@@ -55,6 +61,8 @@ const MAX_TRIES: u32 = 3;
 
 /// Puts the request's file into the user's channel, and tells the backend.
 ///
+/// `request_id` is part of the reply, which is kept for a repeat of this upload.
+///
 /// # Errors
 /// Why not. Unless the error says otherwise, nothing was stored.
 pub async fn upload<H: Host>(
@@ -63,9 +71,13 @@ pub async fn upload<H: Host>(
     head: &RequestHead,
     route: Route,
     body: &mut H::Body,
+    request_id: &str,
     report: &mut Report,
-) -> Result<Receipt, Error> {
+) -> Result<Outcome, Error> {
     let header_token = header_token(head)?;
+    let key = idempotency_key(head)?;
+    let lease_ms = shared.config.idempotency_policy.lease_ms;
+    let attempt = Attempt::new(host, key, request_id, lease_ms);
     let mut upload = Upload {
         host,
         shared,
@@ -73,23 +85,19 @@ pub async fn upload<H: Host>(
         header_token,
         header_user_id: head.user_id.as_deref(),
         deadline: Deadline::after(shared.config.upload_timeout_ms, host.now()),
+        attempt: &attempt,
     };
-    let sent = match route {
-        Route::Raw(file) => upload.raw(head, file, body).await?,
-        Route::Form { boundary } => {
-            let most = upload
-                .config()
-                .max_upload_bytes
-                .saturating_add(MAX_FORM_OVERHEAD_BYTES);
-            match head.content_length {
-                Some(length) if length > most => return Err(upload.too_large()),
-                Some(length) if length <= SMALL_FORM_BYTES => upload.small(&boundary, body).await?,
-                length => upload.form(&boundary, length, body).await?,
+    let uploaded = async {
+        match upload.send(head, route, body).await {
+            Ok(sent) => Ok(Outcome::Uploaded(upload.conclude(sent, request_id).await)),
+            Err(Stop::Replayed(reply)) => Ok(Outcome::Replayed(reply)),
+            Err(Stop::Error(error)) => {
+                attempt.failed(&error).await;
+                Err(error)
             }
         }
-        Route::Preflight | Route::Health => return Err(Error::NotFound),
     };
-    Ok(upload.conclude(sent).await)
+    attempt.hold(uploaded).await
 }
 
 /// The token in `Authorization: Bearer …`, if any. Other schemes are none of ours.
@@ -109,6 +117,13 @@ fn header_token(head: &RequestHead) -> Result<Option<AuthToken>, Error> {
         .ok_or(Error::TokenMalformed)
 }
 
+/// The `Idempotency-Key`, if any.
+fn idempotency_key(head: &RequestHead) -> Result<Option<IdempotencyKey>, Error> {
+    let key = head.idempotency_key.as_deref();
+    key.map(|text| IdempotencyKey::parse(text).ok_or(Error::IdempotencyKey))
+        .transpose()
+}
+
 /// One upload under way.
 struct Upload<'a, H: Host> {
     host: &'a H,
@@ -117,6 +132,33 @@ struct Upload<'a, H: Host> {
     header_token: Option<AuthToken>,
     header_user_id: Option<&'a str>,
     deadline: Deadline,
+    attempt: &'a Attempt<'a, H>,
+}
+
+/// Why a lane ends before Telegram has the file.
+enum Stop {
+    /// Something is wrong.
+    Error(Error),
+    /// It is a repeat. This was the reply's body.
+    Replayed(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Malformed> for Stop {
+    fn from(malformed: Malformed) -> Self {
+        Self::Error(malformed.into())
+    }
+}
+
+impl From<Result<String, Error>> for Stop {
+    fn from(retold: Result<String, Error>) -> Self {
+        retold.map_or_else(Self::Error, Self::Replayed)
+    }
 }
 
 /// What the file is called and what it is.
@@ -151,13 +193,36 @@ enum HeldPiece<C> {
 }
 
 impl<'a, H: Host> Upload<'a, H> {
+    async fn send(
+        &mut self,
+        head: &RequestHead,
+        route: Route,
+        body: &mut H::Body,
+    ) -> Result<Sent, Stop> {
+        match route {
+            Route::Raw(file) => self.raw(head, file, body).await,
+            Route::Form { boundary } => {
+                let most = self
+                    .config()
+                    .max_upload_bytes
+                    .saturating_add(MAX_FORM_OVERHEAD_BYTES);
+                match head.content_length {
+                    Some(length) if length > most => Err(self.too_large().into()),
+                    Some(length) if length <= SMALL_FORM_BYTES => self.small(&boundary, body).await,
+                    length => self.form(&boundary, length, body).await,
+                }
+            }
+            Route::Preflight | Route::Health | Route::Hook(_) => Err(Error::NotFound.into()),
+        }
+    }
+
     /// The body is the file: it goes on without being looked at.
     async fn raw(
         &mut self,
         head: &RequestHead,
         raw: RawFile,
         body: &mut H::Body,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Raw);
         let fields = Fields {
             user_id: raw.user_id,
@@ -166,8 +231,10 @@ impl<'a, H: Host> Upload<'a, H> {
         };
         let token = self.token(&fields)?.ok_or(Error::TokenRequired)?;
         match head.content_length {
-            Some(0) => return Err(Error::EmptyFile),
-            Some(length) if length > self.config().max_upload_bytes => return Err(self.too_large()),
+            Some(0) => return Err(Error::EmptyFile.into()),
+            Some(length) if length > self.config().max_upload_bytes => {
+                return Err(self.too_large().into());
+            }
             _ => {}
         }
         let part = FilePart {
@@ -177,6 +244,10 @@ impl<'a, H: Host> Upload<'a, H> {
         let file = file_info(&part, &fields);
         let caption = caption(&fields, &file)?;
         let (credentials, source) = self.credentials(&token, &fields).await?;
+        if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
+            let length = head.content_length;
+            return Err(self.repeat_raw(earlier, &file, length, body).await.into());
+        }
         let target = self.target(credentials, source);
         self.take_turn(&target, head.content_length).await?;
         let envelope = self.envelope();
@@ -193,6 +264,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let (mut sink, answer) = self.open(&target.credentials, &envelope, length);
         let transmission = self.transmission();
         let (limit, too_large) = (self.config().max_upload_bytes, self.too_large());
+        let attempt = self.attempt;
         let pump = async {
             sink.write(opening.as_bytes()).await?;
             let size = if let Some(length) = head.content_length {
@@ -220,6 +292,7 @@ impl<'a, H: Host> Upload<'a, H> {
                 size
             };
             transmission.writes();
+            attempt.commit(&file.name, size).await?;
             sink.write(closing.as_bytes()).await?;
             transmission.commits();
             sink.close().await?;
@@ -237,7 +310,7 @@ impl<'a, H: Host> Upload<'a, H> {
         boundary: &str,
         length: Option<u64>,
         body: &mut H::Body,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         let mut incoming = Incoming::new(body, boundary)?;
         let patience = self.patience();
         let part = patience
@@ -255,10 +328,14 @@ impl<'a, H: Host> Upload<'a, H> {
         token: AuthToken,
         part: FilePart,
         mut incoming: Incoming<'_, H::Body>,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Streamed);
         let early = incoming.fields().clone();
         let (credentials, source) = self.credentials(&token, &early).await?;
+        if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
+            let repeat = self.repeat_form(earlier, &credentials, &part, incoming);
+            return Err(repeat.await.into());
+        }
         let file = file_info(&part, &early);
         // What the form may still say goes last. The name in the part's header can't: if `fileName`
         // comes behind the file, Telegram knows the file by its own name, and caption, reply and
@@ -307,6 +384,7 @@ impl<'a, H: Host> Upload<'a, H> {
             };
             let closing = envelope.closing(late_caption.as_deref());
             transmission.writes();
+            this.attempt.commit(&file.name, size).await?;
             sink.write(closing.as_bytes()).await?;
             transmission.commits();
             sink.close().await?;
@@ -324,7 +402,7 @@ impl<'a, H: Host> Upload<'a, H> {
         length: Option<u64>,
         part: FilePart,
         mut incoming: Incoming<'_, H::Body>,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Buffered);
         let limit = self.config().max_upload_bytes;
         let budget = &self.shared.budget;
@@ -341,7 +419,7 @@ impl<'a, H: Host> Upload<'a, H> {
         // bytes that it has not sent.
         let announced = length.unwrap_or_default();
         if !budget.has_room(announced) {
-            return Err(no_room(announced));
+            return Err(no_room(announced).into());
         }
         let mut lease = budget.lease();
         let mut pieces = Vec::new();
@@ -371,7 +449,7 @@ impl<'a, H: Host> Upload<'a, H> {
     }
 
     /// The form is small: it is read at once, and then sent like one that was held.
-    async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Error> {
+    async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Stop> {
         self.report.lane = Some(Lane::Small);
         let whole = self.patience().of(body.read_whole()).await?;
         let bytes = whole.map_err(|_| Error::ClientGone)?;
@@ -389,7 +467,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let part = part.ok_or(Error::NoFile)?;
         let size = content.len() as u64;
         if size > self.config().max_upload_bytes {
-            return Err(self.too_large());
+            return Err(self.too_large().into());
         }
         let content = bytes.get(content).unwrap_or_default();
         self.send_held(&part, reader.fields(), Held::Bytes(content), size)
@@ -405,10 +483,10 @@ impl<'a, H: Host> Upload<'a, H> {
         fields: &Fields,
         held: Held<'_, H::Chunk>,
         size: u64,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Sent, Stop> {
         let token = self.token(fields)?.ok_or(Error::TokenRequired)?;
         if size == 0 {
-            return Err(Error::EmptyFile);
+            return Err(Error::EmptyFile.into());
         }
         let file = file_info(part, fields);
         let caption = caption(fields, &file)?;
@@ -416,6 +494,9 @@ impl<'a, H: Host> Upload<'a, H> {
         loop {
             tries += 1;
             let (credentials, source) = self.credentials(&token, fields).await?;
+            if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
+                return Err(earlier.retell(&file.name, size).into());
+            }
             let target = self.target(credentials, source);
             self.take_turn(&target, Some(size)).await?;
             let began = self.host.now();
@@ -425,7 +506,8 @@ impl<'a, H: Host> Upload<'a, H> {
             match self.answered(began, result, &token, &target, Some(size)) {
                 Err(error) if tries < MAX_TRIES && may_do_better(&error, &target) => {}
                 answered => {
-                    return answered.map(|((), stored)| target.sent(stored, file, size));
+                    let ((), stored) = answered?;
+                    return Ok(target.sent(stored, file, size));
                 }
             }
         }
@@ -447,9 +529,10 @@ impl<'a, H: Host> Upload<'a, H> {
             &file.content_type,
         );
         let closing = envelope.closing(None);
-        let now = self.host.now();
         Ok(match held {
             Held::Bytes(content) => {
+                self.attempt.commit(&file.name, size).await?;
+                let now = self.host.now();
                 // In two pieces the body tells a Telegram that is not there from one that may
                 // have the file; in one it goes out at two thirds of the cost.
                 let (closing, last) = if self.shared.telegram.is_likely(now) {
@@ -476,14 +559,71 @@ impl<'a, H: Host> Upload<'a, H> {
                 let length = size + (opening.len() + closing.len()) as u64;
                 let (sink, answer) = self.open(&target.credentials, &envelope, Some(length));
                 let transmission = self.transmission();
-                let pump = write_pieces(&transmission, sink, &opening, pieces, &closing);
+                let leave = self.attempt.commit(&file.name, size);
+                let pump = write_pieces(&transmission, sink, &opening, pieces, leave, &closing);
                 transmit(&transmission, pump, answer).await
             }
         })
     }
 
+    /// Reads a raw file through that came before, and sends nothing. A file whose length tells that it
+    /// is another one is not read.
+    async fn repeat_raw(
+        &self,
+        earlier: Earlier,
+        file: &FileInfo,
+        length: Option<u64>,
+        body: &mut H::Body,
+    ) -> Result<String, Error> {
+        if let Some(length) = length {
+            let reply = earlier.retell(&file.name, length)?;
+            body.drain(length).await;
+            return Ok(reply);
+        }
+        let patience = self.patience();
+        let size = patience.of(async {
+            let mut size = 0;
+            while let Some(chunk) = body.read().await.map_err(|_| Error::ClientGone)? {
+                patience.step();
+                size += chunk.len() as u64;
+                if size > self.config().max_upload_bytes {
+                    return Err(self.too_large());
+                }
+                body.recycle(chunk);
+            }
+            Ok(size)
+        });
+        earlier.retell(&file.name, size.await??)
+    }
+
+    /// Reads a form through whose file came before, and sends nothing.
+    async fn repeat_form(
+        &self,
+        earlier: Earlier,
+        credentials: &Credentials,
+        part: &FilePart,
+        mut incoming: Incoming<'_, H::Body>,
+    ) -> Result<String, Error> {
+        let patience = self.patience();
+        let size = patience.of(async {
+            let mut size = 0;
+            while let Some(piece) = incoming.next_piece(&|| patience.step()).await? {
+                size += piece.len() as u64;
+                if size > self.config().max_upload_bytes {
+                    return Err(self.too_large());
+                }
+            }
+            Ok(size)
+        });
+        let size = size.await??;
+        let fields = incoming.fields();
+        self.token(fields)?;
+        self.check_user(credentials, fields)?;
+        earlier.retell(&file_info(part, fields).name, size)
+    }
+
     /// Tells the backend, and writes the receipt.
-    async fn conclude(&mut self, sent: Sent) -> Receipt {
+    async fn conclude(&mut self, sent: Sent, request_id: &str) -> Receipt {
         let Sent {
             stored,
             credentials,
@@ -506,9 +646,7 @@ impl<'a, H: Host> Upload<'a, H> {
             mime_type: mime_type.clone(),
             uploaded_at: Event::time(began),
         };
-        let notified = notify::deliver(self.host, &self.shared.config, event).await;
-        self.report.notify_ms = Some(self.host.now().saturating_sub(began));
-        Receipt {
+        let mut receipt = Receipt {
             message_id: stored.message_id,
             file_id: stored.file_id,
             file_unique_id: stored.file_unique_id,
@@ -517,10 +655,22 @@ impl<'a, H: Host> Upload<'a, H> {
             mime_type,
             kind: stored.kind,
             downloadable: size <= MAX_CLOUD_DOWNLOAD_BYTES || !self.config().has_cloud_limits(),
-            notified,
+            notified: Notified::Pending,
             migrated_to_chat_id: migrated_to.map(|chat| chat.as_str().to_owned()),
             user_id: credentials.user_id.clone(),
-        }
+        };
+        let message = Message::new(&event);
+        let attempt = self.attempt;
+        // At once: until then a repeat would be told that nobody knows what became of the file.
+        let stored = attempt.stored(|| receipt.to_json(request_id), &message);
+        let told = notify::deliver(self.host, &self.shared.config, &message);
+        let ((), notified) = join(stored, told).await;
+        self.report.notify_ms = Some(self.host.now().saturating_sub(began));
+        receipt.notified = notified;
+        let reply = || receipt.to_json(request_id);
+        let untold = (notified == Notified::Retrying).then_some(&message);
+        attempt.told(reply, untold).await;
+        receipt
     }
 
     fn config(&self) -> &Config {
@@ -729,11 +879,13 @@ impl Target {
     }
 }
 
+/// Writes it all; the closing boundary with `leave`.
 async fn write_pieces<H: Host>(
     transmission: &Transmission<'_, H>,
     mut sink: H::Sink,
     opening: &str,
     pieces: &[HeldPiece<H::Chunk>],
+    leave: impl Future<Output = Result<(), Error>>,
     closing: &str,
 ) -> Result<(), Broken> {
     sink.write(opening.as_bytes()).await?;
@@ -745,6 +897,7 @@ async fn write_pieces<H: Host>(
         }
     }
     transmission.writes();
+    leave.await?;
     sink.write(closing.as_bytes()).await?;
     transmission.commits();
     sink.close().await?;

@@ -90,9 +90,8 @@ impl<'a, H: Host> Patience<'a, H> {
                 0 => return Error::ClientStalled,
                 // No longer than `CLIENT_IDLE_MS`, and so within the type.
                 ms => {
-                    self.host
-                        .sleep(u32::try_from(ms).unwrap_or(CLIENT_IDLE_MS))
-                        .await
+                    let ms = u32::try_from(ms).unwrap_or(CLIENT_IDLE_MS);
+                    self.host.sleep(ms).await;
                 }
             }
         }

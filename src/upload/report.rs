@@ -66,14 +66,18 @@ impl Report {
 
     /// The one line that an upload writes to the log, as JSON.
     #[must_use]
-    pub fn log_line(&self, request_id: &str, result: &Result<Receipt, Error>) -> String {
+    pub fn log_line(&self, request_id: &str, result: &Result<Outcome, Error>) -> String {
         let told = result.as_ref().err().map(Error::describe);
-        let receipt = result.as_ref().ok();
+        let receipt = match result {
+            Ok(Outcome::Uploaded(receipt)) => Some(receipt),
+            Ok(Outcome::Replayed(_)) | Err(_) => None,
+        };
         let line = LogLine {
             event: "upload",
             request_id,
             status: told.as_ref().map_or(200, |told| told.status),
             code: told.as_ref().map(|told| told.code),
+            replayed: matches!(result, Ok(Outcome::Replayed(_))),
             lane: self.lane.map(Lane::as_str),
             size: receipt.map(|receipt| receipt.size),
             user_id: receipt.map(|receipt| receipt.user_id.as_str()),
@@ -95,6 +99,7 @@ struct LogLine<'a> {
     request_id: &'a str,
     status: u16,
     code: Option<&'static str>,
+    replayed: bool,
     lane: Option<&'static str>,
     size: Option<u64>,
     user_id: Option<&'a str>,
@@ -103,6 +108,15 @@ struct LogLine<'a> {
     credentials_ms: Option<UnixMillis>,
     telegram_ms: Option<UnixMillis>,
     notify_ms: Option<UnixMillis>,
+}
+
+/// How an upload ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Telegram has the file.
+    Uploaded(Receipt),
+    /// It has it since an earlier upload with the same idempotency key. This was the reply's body.
+    Replayed(String),
 }
 
 /// What the browser is told of a stored file.
@@ -135,24 +149,24 @@ pub struct Receipt {
     pub user_id: String,
 }
 
-/// The reply to an upload: `TeleStore`'s four fields, and ours.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Success<'a> {
-    success: bool,
-    #[serde(flatten)]
-    receipt: &'a Receipt,
-    request_id: &'a str,
-}
-
 impl Receipt {
-    /// The reply's body.
+    /// The reply's JSON: `TeleStore`'s four fields, and ours.
     #[must_use]
-    pub fn told<'a>(&'a self, request_id: &'a str) -> Success<'a> {
-        Success {
+    pub fn to_json(&self, request_id: &str) -> String {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Success<'a> {
+            success: bool,
+            #[serde(flatten)]
+            receipt: &'a Receipt,
+            request_id: &'a str,
+        }
+        let success = Success {
             success: true,
             receipt: self,
             request_id,
-        }
+        };
+        // Strings and numbers always serialise.
+        serde_json::to_string(&success).unwrap_or_default()
     }
 }

@@ -27,6 +27,10 @@ const POLL: Duration = Duration::from_millis(5);
 /// Found in the account-level secrets that the emulated backend gives out with every bot. The worker
 /// must not even read them.
 const ACCOUNT_SECRET: &str = "session-";
+/// The folder of the Durable Objects, beside the config.
+const DISK: &str = "objects";
+/// The Durable Objects: their bindings and classes, as wrangler.toml has them.
+const OBJECTS: [(&str, &str); 2] = [("OUTBOX", "Outbox"), ("IDEMPOTENCY", "Idempotency")];
 /// What workerd, or the worker's panic hook, writes when the worker itself is broken.
 const SIGNS_OF_BREAKAGE: [&str; 5] = [
     "panicked at",
@@ -44,6 +48,7 @@ pub(crate) static HEAVY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(
 pub(crate) struct Settings {
     variables: Vec<(&'static str, Option<String>)>,
     backend: Options,
+    without_objects: bool,
 }
 
 impl Settings {
@@ -56,6 +61,12 @@ impl Settings {
     /// Leaves out a variable that is otherwise set.
     pub(crate) fn unset(mut self, name: &'static str) -> Self {
         self.variables.push((name, None));
+        self
+    }
+
+    /// Leaves out the Durable Objects, as a config does that knows nothing of them.
+    pub(crate) fn without_objects(mut self) -> Self {
+        self.without_objects = true;
         self
     }
 
@@ -107,7 +118,7 @@ impl Harness {
             demo,
             backend_address: backend.address,
             backend: Some(backend),
-            workerd: Workerd::start(&variables),
+            workerd: Workerd::start(config(&variables, !settings.without_objects)),
             replies: Mutex::default(),
             finished: false,
         };
@@ -133,6 +144,12 @@ impl Harness {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Kills workerd in the middle of whatever it does, and starts it again with what is on its disk.
+    pub(crate) async fn restart_worker(&mut self) {
+        self.workerd.restart();
+        self.wait_until_ready().await;
     }
 
     /// Where the worker is.
@@ -430,6 +447,26 @@ impl Harness {
         }
     }
 
+    /// The files in which the Durable Objects keep what they have.
+    pub(crate) fn files_of_objects(&self) -> Vec<String> {
+        // workerd's own list of alarms is there from the beginning.
+        files_under(&self.workerd.disk())
+            .iter()
+            .map(|path| path.display().to_string())
+            .filter(|name| !name.contains("metadata.sqlite"))
+            .collect()
+    }
+
+    /// Whether this is somewhere in what the Durable Objects keep.
+    pub(crate) fn objects_hold(&self, text: &str) -> bool {
+        let holds = |file: &PathBuf| {
+            let bytes = fs::read(file).unwrap_or_default();
+            let mut parts = bytes.windows(text.len());
+            parts.any(|part| part == text.as_bytes())
+        };
+        files_under(&self.workerd.disk()).iter().any(holds)
+    }
+
     /// The process that the worker runs in.
     pub(crate) fn worker_pid(&self) -> u32 {
         self.workerd.child.id()
@@ -452,6 +489,12 @@ impl Harness {
                 let line = text.lines().find(|line| line.contains(secret));
                 assert_eq!(line, None, "a {place} holds a secret");
             }
+        }
+        for secret in secrets.iter() {
+            assert!(
+                !self.objects_hold(secret),
+                "a Durable Object holds a secret"
+            );
         }
         for sign in SIGNS_OF_BREAKAGE {
             let line = log.lines().find(|line| line.contains(sign));
@@ -564,12 +607,23 @@ struct Workerd {
     address: SocketAddr,
     log: Arc<Mutex<String>>,
     readers: Vec<thread::JoinHandle<()>>,
-    _config: TempDir,
+    config: Arc<TempDir>,
 }
 
 impl Workerd {
-    fn start(variables: &[(&str, String)]) -> Self {
-        let config = config(variables).expect("a config");
+    fn start(config: io::Result<TempDir>) -> Self {
+        Self::start_in(Arc::new(config.expect("a config")))
+    }
+
+    /// Kills the process, and starts another with the same config and disk. The log goes on.
+    fn restart(&mut self) {
+        self.stop();
+        let before = self.log.lock().expect("lock").clone();
+        *self = Self::start_in(Arc::clone(&self.config));
+        self.log.lock().expect("lock").insert_str(0, &before);
+    }
+
+    fn start_in(config: Arc<TempDir>) -> Self {
         // The control messages, of which there is one, tell the port that a socket got.
         let mut child = Command::new(workerd_bin())
             .args(["serve", "--control-fd=1", "config.capnp"])
@@ -593,7 +647,7 @@ impl Workerd {
             address: SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(0))),
             log,
             readers,
-            _config: config,
+            config,
         };
         if port.is_err() {
             workerd.stop();
@@ -603,6 +657,11 @@ impl Workerd {
             );
         }
         workerd
+    }
+
+    /// Where the Durable Objects keep what they have.
+    fn disk(&self) -> PathBuf {
+        self.config.path().join(DISK)
     }
 
     /// Ends the process, and with it the log.
@@ -650,9 +709,12 @@ fn read_lines(
     })
 }
 
-/// A folder with the two modules and a config: `embed` takes paths beside the config.
-fn config(variables: &[(&str, String)]) -> io::Result<TempDir> {
+/// A folder with the two modules, a config, and a disk for the Durable Objects: `embed` takes paths
+/// beside the config.
+fn config(variables: &[(&str, String)], with_objects: bool) -> io::Result<TempDir> {
     let folder = TempDir::new()?;
+    let disk = folder.path().join(DISK);
+    fs::create_dir(&disk)?;
     let build = env::var_os("WORKER_BUILD_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("build"),
         PathBuf::from,
@@ -665,18 +727,30 @@ fn config(variables: &[(&str, String)]) -> io::Result<TempDir> {
             ))
         })?;
     }
-    let bindings: Vec<String> = variables
+    let mut bindings: Vec<String> = variables
         .iter()
         .map(|(name, value)| format!("(name = {name:?}, text = {value:?})"))
         .collect();
+    let mut classes = Vec::new();
+    for (name, class) in OBJECTS.iter().filter(|_| with_objects) {
+        bindings.push(format!(
+            "(name = {name:?}, durableObjectNamespace = {class:?})"
+        ));
+        classes.push(format!(
+            "(className = {class:?}, uniqueKey = {name:?}, enableSql = true)"
+        ));
+    }
+    let classes = classes.join(",\n    ");
     let bindings = bindings.join(",\n    ");
     let date = compatibility_date();
+    let disk = disk.display();
     let text = format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
     (name = "internet", network = (allow = ["public", "private", "local"])),
+    (name = "disk", disk = (path = "{disk}", writable = true)),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
@@ -689,11 +763,28 @@ const worker :Workerd.Worker = (
   bindings = [
     {bindings}
   ],
+  durableObjectNamespaces = [
+    {classes}
+  ],
+  durableObjectStorage = (localDisk = "disk"),
 );
 "#
     );
     fs::write(folder.path().join("config.capnp"), text)?;
     Ok(folder)
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.append(&mut files_under(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
 }
 
 /// That of the deployed worker, so that the tests see the same runtime.

@@ -1,0 +1,96 @@
+//! Requests from the backend itself, signed as Standard Webhooks with the secret that both share.
+//!
+//! `POST /hooks/outbox` with `{"action":"list"}` or `{"action":"redrive"}`: what the outbox holds, and
+//! trying it at once.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::host::{Body, Chunk as _, Host};
+use crate::http::RequestHead;
+use crate::isolate::Shared;
+use crate::notify::outbox::{self, Question};
+
+/// Most bytes of a hook's body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// `POST /hooks/outbox`
+    Outbox,
+}
+
+/// Answers a hook with JSON.
+///
+/// # Errors
+/// Why not; then nothing was done.
+pub async fn serve<H: Host>(
+    host: &H,
+    shared: &Shared,
+    hook: Hook,
+    head: &RequestHead,
+    body: &mut H::Body,
+) -> Result<String, Error> {
+    let body = verified(host, shared, head, body).await?;
+    match hook {
+        Hook::Outbox => manage_outbox(host, &body).await,
+    }
+}
+
+/// The body, if its signature is good.
+async fn verified<H: Host>(
+    host: &H,
+    shared: &Shared,
+    head: &RequestHead,
+    body: &mut H::Body,
+) -> Result<Vec<u8>, Error> {
+    let secret = shared
+        .config
+        .webhook_secret
+        .as_ref()
+        .ok_or(Error::HooksOff)?;
+    let signature = head.signature.as_ref().ok_or(Error::SignatureRefused)?;
+    let body = read(body).await?;
+    if secret.verifies(signature, &body, host.now()) {
+        Ok(body)
+    } else {
+        Err(Error::SignatureRefused)
+    }
+}
+
+async fn read<B: Body>(body: &mut B) -> Result<Vec<u8>, Error> {
+    let (mut whole, mut bytes) = (Vec::new(), Vec::new());
+    while let Some(chunk) = body.read().await.map_err(|_| Error::ClientGone)? {
+        if whole.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Error::HookMalformed);
+        }
+        chunk.copy_into(0..chunk.len(), &mut bytes);
+        whole.extend_from_slice(&bytes);
+        body.recycle(chunk);
+    }
+    Ok(whole)
+}
+
+async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Wanted {
+        action: Action,
+        #[serde(default)]
+        after: u64,
+        ids: Option<Vec<String>>,
+    }
+    /// Nobody adds an event but the worker itself.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Action {
+        List,
+        Redrive,
+    }
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
+    let question = match wanted.action {
+        Action::List => Question::List(wanted.after),
+        Action::Redrive => Question::Redrive(wanted.ids),
+    };
+    outbox::ask(host, &question).await.map_err(Error::Outbox)
+}

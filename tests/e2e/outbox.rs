@@ -1,0 +1,265 @@
+//! The outbox: what the backend does not take is kept, through the worker's death, until it does.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::{
+    client::{File, LANES, Shape},
+    harness::{Harness, Settings, assert_error, assert_notification},
+    http::{Reply, Request},
+};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+fn signed() -> Settings {
+    Settings::default()
+        .set("WEBHOOK_SECRET", SECRET)
+        .backend_webhook_secret(SECRET)
+}
+
+fn unix_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_secs()
+}
+
+/// A hook, signed with that secret at that time.
+fn hook(secret: &str, timestamp: u64, body: &str) -> Request {
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key.expect("base64")).expect("a key");
+    mac.update(format!("msg_1.{timestamp}.{body}").as_bytes());
+    let tag = STANDARD.encode(mac.finalize().into_bytes());
+    Request::new("POST", "/hooks/outbox")
+        .header("webhook-id", "msg_1")
+        .header("webhook-timestamp", &timestamp.to_string())
+        .header("webhook-signature", &format!("v1,{tag}"))
+        .body(vec![Bytes::copy_from_slice(body.as_bytes())])
+}
+
+async fn ask(harness: &Harness, question: Value) -> Value {
+    let reply = harness
+        .send(&hook(SECRET, unix_now(), &question.to_string()))
+        .await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()
+}
+
+async fn list(harness: &Harness) -> Value {
+    ask(harness, json!({ "action": "list" })).await
+}
+
+async fn upload_pending(harness: &Harness, shape: Shape, file: &File) -> Value {
+    let reply = harness
+        .send(&shape.request(&harness.demo.auth_token, file))
+        .await;
+    let (told, _) = harness.assert_in_channel(&harness.demo, file, &reply).await;
+    assert_eq!(told["notified"], "pending");
+    told
+}
+
+/// Waits until the outbox is empty, and so many events came through, each once.
+async fn assert_delivered(harness: &Harness, uploads: &[Value]) {
+    harness
+        .eventually("an empty outbox", || async {
+            (list(harness).await["events"] == json!([])).then_some(())
+        })
+        .await;
+    assert_eq!(harness.notifications().await.len(), uploads.len());
+    for told in uploads {
+        let notification = harness.notification_of(told).await;
+        assert_notification(&notification, &harness.demo, told);
+        let signature = notification["headers"]["webhook-signature"].as_str();
+        assert!(signature.is_some_and(|value| value.starts_with("v1,")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_backend_does_not_take_outlives_the_worker_and_arrives_once() {
+    let mut harness = Harness::start(signed()).await;
+    harness.keep_secret(SECRET);
+    harness
+        .faults(json!([{ "on": "notify", "times": -1, "drop": "before" }]))
+        .await;
+    let mut uploads = Vec::new();
+    for (_, shape, _, size) in LANES {
+        uploads.push(upload_pending(&harness, shape, &File::of_size(size)).await);
+    }
+    harness.restart_worker().await;
+    let held = list(&harness).await;
+    assert_eq!(held["pending"], uploads.len());
+    assert_eq!(held["parked"], 0);
+    for (event, told) in held["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .zip(&uploads)
+    {
+        assert_eq!(event["event"]["fileId"], told["fileId"]);
+        assert_eq!(event["event"]["id"], event["id"]);
+        assert_eq!(event["state"], "pending");
+    }
+    assert_eq!(harness.notifications().await, Vec::<Value>::new());
+
+    harness.faults(json!([])).await;
+    assert_delivered(&harness, &uploads).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_and_not_acknowledged_is_sent_again_with_the_same_id() {
+    let harness = Harness::start(signed()).await;
+    harness
+        .faults(json!([{ "on": "notify", "times": 2, "drop": "after" }]))
+        .await;
+    let told = upload_pending(&harness, Shape::TokenFirst, &File::of_size(1_000)).await;
+    // The receiver drops what it has seen.
+    assert_delivered(&harness, &[told]).await;
+    assert_eq!(harness.count("notifications").await, 3);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_whose_time_is_over_is_parked_and_delivered_when_it_is_asked_for() {
+    let harness = Harness::start(signed().set("OUTBOX_RETRY_SECONDS", "1")).await;
+    harness
+        .faults(json!([{ "on": "notify", "times": -1, "status": 500 }]))
+        .await;
+    let told = upload_pending(&harness, Shape::RawPut, &File::of_size(1_000)).await;
+    let held = harness
+        .eventually("a parked event", || async {
+            let held = list(&harness).await;
+            (held["parked"] == 1).then_some(held)
+        })
+        .await;
+    assert_eq!(held["pending"], 0);
+    let event = &held["events"][0];
+    assert_eq!(event["state"], "parked");
+    assert_eq!(event["nextTryAt"], Value::Null);
+    assert_eq!(event["lastError"], "the backend answered 500");
+    assert_eq!(event["attempts"], harness.count("notifications").await);
+    assert_eq!(event["event"]["fileId"], told["fileId"]);
+    let line = harness
+        .eventually("a line in the log", || async {
+            let log = harness.log();
+            let line = log
+                .lines()
+                .find(|line| line.contains("notification_parked"));
+            line.map(ToOwned::to_owned)
+        })
+        .await;
+    assert!(
+        line.contains(event["id"].as_str().expect("an id")),
+        "{line}"
+    );
+
+    harness.faults(json!([])).await;
+    let nobody = json!({ "action": "redrive", "ids": ["msg_of_nobody"] });
+    assert_eq!(ask(&harness, nobody).await["redriven"], 0);
+    assert_eq!(list(&harness).await["parked"], 1);
+    let this = json!({ "action": "redrive", "ids": [event["id"]] });
+    assert_eq!(ask(&harness, this).await["redriven"], 1);
+    assert_delivered(&harness, &[told]).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_the_backend_acknowledges_touches_no_durable_object() {
+    let harness = Harness::start(signed()).await;
+    for (_, shape, _, size) in LANES {
+        let file = File::of_size(size);
+        let reply = harness
+            .send(&shape.request(&harness.demo.auth_token, &file))
+            .await;
+        harness.assert_stored(&harness.demo, &file, &reply).await;
+    }
+    assert_eq!(harness.files_of_objects(), Vec::<String>::new());
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_outbox_the_worker_tries_behind_the_reply_and_says_so() {
+    let harness = Harness::start(signed().without_objects()).await;
+    harness
+        .faults(json!([{ "on": "notify", "times": 2, "status": 503 }]))
+        .await;
+    let told = upload_pending(&harness, Shape::FileFirst, &File::of_size(1_000)).await;
+    harness
+        .eventually("a later try", || async {
+            (!harness.notifications().await.is_empty()).then_some(())
+        })
+        .await;
+    assert_notification(&harness.notification_of(&told).await, &harness.demo, &told);
+    assert!(harness.log().contains("outbox_not_bound"));
+    let reply = harness
+        .send(&hook(SECRET, unix_now(), r#"{"action":"list"}"#))
+        .await;
+    assert_error(&reply, 501, "outbox_not_bound");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_is_not_signed_by_the_backend_is_refused() {
+    let harness = Harness::start(signed()).await;
+    harness
+        .faults(json!([{ "on": "notify", "times": -1, "status": 500 }]))
+        .await;
+    upload_pending(&harness, Shape::RawPut, &File::of_size(1_000)).await;
+    let body = r#"{"action":"redrive"}"#;
+    let now = unix_now();
+    let unsigned = Request::new("POST", "/hooks/outbox").body(vec![Bytes::from(body)]);
+    let with_a_token = unsigned.clone().bearer(&harness.demo.auth_token);
+    let other_body = hook(SECRET, now, "{}").body(vec![Bytes::from(body)]);
+    for (why, request) in [
+        ("unsigned", unsigned),
+        ("a user", with_a_token),
+        ("another secret", hook(OTHER_SECRET, now, body)),
+        ("another body", other_body),
+        ("old", hook(SECRET, now - 310, body)),
+        ("from the future", hook(SECRET, now + 310, body)),
+    ] {
+        let reply = harness.send(&request).await;
+        assert_eq!(reply.status, 403, "{why}: {}", reply.text());
+        assert_error(&reply, 403, "signature_refused");
+    }
+    for body in [
+        "",
+        "{}",
+        "[]",
+        r#"{"action":"drop"}"#,
+        r#"{"action":"add"}"#,
+    ] {
+        assert_error(
+            &harness.send(&hook(SECRET, now, body)).await,
+            400,
+            "bad_hook",
+        );
+    }
+    let long = format!("{body}{}", " ".repeat(64 * 1024));
+    assert_error(
+        &harness.send(&hook(SECRET, now, &long)).await,
+        400,
+        "bad_hook",
+    );
+    let get: Reply = harness.send(&Request::new("GET", "/hooks/outbox")).await;
+    assert_error(&get, 405, "method_not_allowed");
+    assert_eq!(get.header("allow"), Some("POST, OPTIONS"));
+    assert_eq!(list(&harness).await["pending"], 1);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_secret_there_are_no_hooks_and_the_reply_names_the_setting() {
+    let harness = Harness::usual().await;
+    let reply = harness
+        .send(&hook(SECRET, unix_now(), r#"{"action":"list"}"#))
+        .await;
+    let told = assert_error(&reply, 404, "hooks_off");
+    let error = told["error"].as_str().expect("a text");
+    assert!(error.contains("WEBHOOK_SECRET"), "{error}");
+    harness.finish().await;
+}

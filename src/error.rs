@@ -182,6 +182,12 @@ impl Error {
         )
     }
 
+    /// Whether Telegram blames the credentials, so that fresh ones might do better.
+    #[must_use]
+    pub fn blames_credentials(&self) -> bool {
+        matches!(self, Self::Telegram { fault, .. } if fault.blames_credentials())
+    }
+
     /// How the error is told.
     #[must_use]
     pub fn describe(&self) -> Description {

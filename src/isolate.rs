@@ -60,6 +60,11 @@ impl Migrations {
         self.0.insert(from, to);
     }
 
+    /// Forgets a move that was of no use.
+    pub fn forget(&mut self, from: &ChatId) {
+        self.0.remove(from);
+    }
+
     /// Where this chat is now, if it has moved.
     #[must_use]
     pub fn of(&self, chat: &ChatId) -> Option<&ChatId> {

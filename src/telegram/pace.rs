@@ -5,7 +5,9 @@
 //! it really takes, Telegram alone knows; so nobody is held back until it answers 429. From then on,
 //! and until a minute has gone by without another, uploads for that chat, and those of that size by
 //! that bot, go out one after the other. Each is told how long to wait, on a timer of its own; who
-//! would have to wait too long is told to come again, which bounds the queue.
+//! would have to wait too long is told to come again, which bounds the queue. However long Telegram
+//! has asked for, after [`MAX_WAIT_MS`] one upload asks it again: nobody is refused for what it said
+//! a while ago.
 
 use std::collections::HashMap;
 
@@ -52,6 +54,8 @@ enum Key {
 struct Pace {
     /// When the next one may go out.
     open_at: UnixMillis,
+    /// Until when Telegram wants nothing, by its own word.
+    told_until: UnixMillis,
     /// When it is forgotten.
     ends_at: UnixMillis,
 }
@@ -76,13 +80,14 @@ impl Pacer {
         }
         self.paces.retain(|_, pace| now < pace.ends_at);
         let keys = keys(bot, chat, size);
-        let open_at = keys
-            .iter()
-            .filter_map(|key| self.paces.get(key))
-            .map(|pace| pace.open_at)
-            .fold(now, UnixMillis::max);
+        let latest = |time: fn(&Pace) -> UnixMillis| {
+            let paces = keys.iter().filter_map(|key| self.paces.get(key));
+            paces.map(time).fold(now, UnixMillis::max)
+        };
+        let open_at = latest(|pace| pace.open_at);
         let wait_ms = open_at - now;
         if wait_ms > MAX_WAIT_MS {
+            let wait_ms = open_at.max(latest(|pace| pace.told_until)) - now;
             return Turn::Full {
                 retry_after: u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             };
@@ -98,7 +103,7 @@ impl Pacer {
         }
     }
 
-    /// Telegram answered 429 to such a message: nothing goes out for so many seconds.
+    /// Telegram answered 429 to such a message: it wants nothing for so many seconds.
     pub fn told_to_wait(
         &mut self,
         bot: &BotToken,
@@ -107,7 +112,8 @@ impl Pacer {
         seconds: u32,
         now: UnixMillis,
     ) {
-        let open_at = now + 1000 * u64::from(seconds);
+        let told_ms = 1000 * u64::from(seconds);
+        let open_at = now + told_ms.min(MAX_WAIT_MS);
         for key in keys(bot, chat, size) {
             if self.paces.len() >= MAX_PACES
                 && !self.paces.contains_key(&key)
@@ -121,10 +127,12 @@ impl Pacer {
             }
             let pace = self.paces.entry(key).or_insert(Pace {
                 open_at,
+                told_until: 0,
                 ends_at: 0,
             });
             pace.open_at = pace.open_at.max(open_at);
-            pace.ends_at = pace.open_at + KEPT_MS;
+            pace.told_until = pace.told_until.max(now + told_ms);
+            pace.ends_at = pace.told_until.max(pace.open_at) + KEPT_MS;
         }
     }
 }
@@ -202,6 +210,16 @@ mod tests {
         assert_eq!(take("1", 5_000_000), Turn::After { ms: 1000 });
         assert_eq!(take("1", 5_000_001), Turn::Now, "another size");
         assert_eq!(take("2", 5_000_000), Turn::Now, "another bot");
+    }
+
+    #[test]
+    fn a_long_wait_is_told_and_one_upload_asks_again_before_it_is_over() {
+        let mut pacer = Pacer::default();
+        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
+        let mut take = |now| pacer.take_turn(&bot("1"), &chat("-1"), None, now);
+        assert_eq!(take(0), Turn::After { ms: 5000 });
+        assert_eq!(take(0), Turn::Full { retry_after: 60 });
+        assert_eq!(take(6000), Turn::Now);
     }
 
     #[test]

@@ -491,9 +491,13 @@ impl<'a, H: Host> Upload<'a, H> {
         let file = file_info(part, fields);
         let caption = caption(fields, &file)?;
         let mut tries = 0;
+        let mut known = None;
         loop {
             tries += 1;
-            let (credentials, source) = self.credentials(&token, fields).await?;
+            let (credentials, source) = match known.take() {
+                Some(known) => known,
+                None => self.credentials(&token, fields).await?,
+            };
             if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
                 return Err(earlier.retell(&file.name, size).into());
             }
@@ -504,7 +508,11 @@ impl<'a, H: Host> Upload<'a, H> {
                 .send_once(&target, &file, &caption, &held, size)
                 .await?;
             match self.answered(began, result, &token, &target, Some(size)) {
-                Err(error) if tries < MAX_TRIES && may_do_better(&error, &target) => {}
+                Err(error) if tries < MAX_TRIES && may_do_better(&error, &target) => {
+                    if !error.blames_credentials() {
+                        known = Some((target.credentials, target.source));
+                    }
+                }
                 answered => {
                     let ((), stored) = answered?;
                     return Ok(target.sent(stored, file, size));
@@ -838,6 +846,10 @@ impl<'a, H: Host> Upload<'a, H> {
                 let from = credentials.chat_id.clone();
                 self.shared.migrations.borrow_mut().note(from, *to);
             }
+            TelegramFault::ChatRefused { .. } if target.migrated_to.is_some() => {
+                let from = &credentials.chat_id;
+                self.shared.migrations.borrow_mut().forget(from);
+            }
             fault if fault.blames_credentials() => {
                 self.shared
                     .cache
@@ -924,9 +936,10 @@ fn may_do_better(error: &Error, target: &Target) -> bool {
         return false;
     };
     match fault {
-        TelegramFault::RetryAfter { seconds, .. } => u64::from(*seconds) * 1000 <= MAX_WAIT_MS,
+        TelegramFault::RetryAfter { seconds, .. } => u64::from(*seconds) * 1000 < MAX_WAIT_MS,
         // Followed once.
         TelegramFault::ChatMoved { .. } => target.migrated_to.is_none(),
+        TelegramFault::ChatRefused { .. } if target.migrated_to.is_some() => false,
         fault => fault.blames_credentials() && !with_fresh_credentials,
     }
 }

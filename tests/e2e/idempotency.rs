@@ -146,7 +146,7 @@ async fn a_failure_that_stored_nothing_frees_the_key_at_once() {
         let file = File::of_size(size);
         let request = request(&harness, shape, framing, &file, &format!("key-{index}"));
         for fault in [
-            json!({ "on": "telegram", "status": 429, "headers": { "retry-after": "1" } }),
+            json!({ "on": "telegram", "status": 413 }),
             json!({ "on": "telegram", "status": 500, "body": "{}" }),
             json!({ "on": "telegram", "status": 400, "body": "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: message caption is too long\"}" }),
         ] {

@@ -67,11 +67,6 @@ async fn what_telegram_says_is_told_truly_in_every_lane() {
         })
         .to_string()
     );
-    let mut migrated = error(400, "");
-    migrated["body"] = json!(json!({
-        "ok": false, "error_code": 400, "description": "Bad Request: group chat was upgraded to a supergroup chat",
-        "parameters": { "migrate_to_chat_id": -1_009_999_999_999_i64 },
-    }).to_string());
     let rows = [
         chat_refused("Bad Request: chat not found", 400),
         chat_refused(
@@ -81,13 +76,6 @@ async fn what_telegram_says_is_told_truly_in_every_lane() {
         chat_refused("Bad Request: have no write access to the chat", 400),
         chat_refused("Forbidden: bot is not a member of the channel chat", 403),
         chat_refused("Forbidden: bot was kicked from the channel chat", 403),
-        row(
-            migrated,
-            502,
-            "chat_refused",
-            "Bad Request: group chat was upgraded to a supergroup chat",
-            false,
-        ),
         row(
             error(401, "Unauthorized"),
             502,
@@ -514,6 +502,38 @@ async fn a_slow_telegram_is_waited_for() {
             .framing(framing);
         let reply = harness.send(&request).await;
         harness.assert_stored(&harness.demo, &file, &reply).await;
+    }
+    harness.finish().await;
+}
+
+/// The new chat of this test is one where the bot is not. That is the truth to tell, and nothing to
+/// remember.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_has_moved_is_followed_and_forgotten_when_the_bot_may_not_post_there() {
+    let harness = Harness::usual().await;
+    let body = json!({
+        "ok": false, "error_code": 400,
+        "description": "Bad Request: group chat was upgraded to a supergroup chat",
+        "parameters": { "migrate_to_chat_id": -1_009_999_999_999_i64 },
+    });
+    let moved = json!({ "on": "telegram", "status": 400, "times": 1, "body": body.to_string() });
+    for (lane, shape, framing, size) in LANES {
+        harness.faults(json!([moved])).await;
+        let file = File::of_size(size);
+        let request = shape
+            .request(&harness.demo.auth_token, &file)
+            .framing(framing);
+        let held = matches!(lane, "buffered" | "small");
+        if !held {
+            let told = assert_error(&harness.send(&request).await, 502, "chat_migrated");
+            assert_eq!(told["retryable"], true, "{lane}");
+        }
+        let told = assert_error(&harness.send(&request).await, 502, "chat_refused");
+        assert_eq!(told["error"], "Bad Request: chat not found", "{lane}");
+        assert_eq!(harness.count("send_document").await, 2, "{lane}");
+        let reply = harness.send(&request).await;
+        harness.assert_stored(&harness.demo, &file, &reply).await;
+        harness.reset().await;
     }
     harness.finish().await;
 }

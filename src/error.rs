@@ -8,6 +8,8 @@ use crate::telegram::TelegramFault;
 
 /// Seconds after which an upload that found no room may be tried again.
 const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
+/// The same for a user whom the rate limit keeps out: the shorter of Cloudflare's two periods.
+const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
 /// The same for a backend that asked for patience without saying how much.
 const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -47,6 +49,10 @@ pub enum Error {
         /// Bytes.
         limit: u64,
     },
+    /// The deployment's rate limit keeps the user out for now.
+    RateLimited,
+    /// The other isolates may not hear that a user's credentials have changed.
+    Revocations,
     /// The buffered lane has no room at the moment.
     Busy,
     /// The buffered lane could not hold this upload if it were alone, in bytes.
@@ -210,6 +216,8 @@ impl Error {
             Self::ClientGone => passing(400, "client_disconnected", "Malformed request: the body ended before its time", "Try again."),
             Self::Interrupted => passing(400, "upload_interrupted", "The upload was interrupted before its end", "The browser's connection broke, or the one to Telegram. Nothing was stored: try again."),
             Self::ClientStalled => passing(408, "client_stalled", "The upload stalled", "Check the connection, and try again."),
+            Self::RateLimited => passing(429, "too_many_uploads", "Too many uploads", "This deployment limits how often a user may upload. Try again when retryAfter seconds are over.").after(RATE_LIMIT_RETRY_AFTER_SECONDS),
+            Self::Revocations => passing(503, "revocations_failed", "The change could not be passed on", "This isolate knows of it; others may not. Send the hook again."),
             Self::TookTooLong => passing(408, "upload_timeout", "The upload took too long", "Try again on a faster connection. A deployer can raise UPLOAD_TIMEOUT_MS."),
             Self::Config(error) => lasting(500, "misconfigured", format!("The worker is misconfigured: {error}"), "Set it in wrangler.toml under [vars], or as a secret, and deploy again."),
             Self::Backend(fault) => describe_backend(fault),

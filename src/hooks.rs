@@ -2,11 +2,16 @@
 //!
 //! `POST /hooks/outbox` with `{"action":"list"}` or `{"action":"redrive"}`: what the outbox holds, and
 //! trying it at once.
+//!
+//! `POST /hooks/credentials` with `{"user_id":"…"}`: what this user's credentials were, they are no
+//! more.
 
 use serde::Deserialize;
+use serde_json::json;
 
+use crate::credentials::revocations;
 use crate::error::Error;
-use crate::host::{Body, Chunk as _, Host};
+use crate::host::{Body, Chunk as _, Host, ObjectFault};
 use crate::http::RequestHead;
 use crate::isolate::Shared;
 use crate::notify::outbox::{self, Question};
@@ -19,6 +24,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub enum Hook {
     /// `POST /hooks/outbox`
     Outbox,
+    /// `POST /hooks/credentials`
+    Credentials,
 }
 
 /// Answers a hook with JSON.
@@ -35,6 +42,7 @@ pub async fn serve<H: Host>(
     let body = verified(host, shared, head, body).await?;
     match hook {
         Hook::Outbox => manage_outbox(host, &body).await,
+        Hook::Credentials => revoke_credentials(host, shared, &body).await,
     }
 }
 
@@ -93,4 +101,24 @@ async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> 
         Action::Redrive => Question::Redrive(wanted.ids),
     };
     outbox::ask(host, &question).await.map_err(Error::Outbox)
+}
+
+/// Answers `propagated: false` where only this isolate could be told.
+async fn revoke_credentials<H: Host>(
+    host: &H,
+    shared: &Shared,
+    body: &[u8],
+) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Changed {
+        user_id: String,
+    }
+    let Changed { user_id } = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
+    match revocations::revoke(host, &shared.cache, &user_id).await {
+        Ok(()) => Ok(json!({ "success": true, "propagated": true }).to_string()),
+        Err(ObjectFault::NotBound) => {
+            Ok(json!({ "success": true, "propagated": false }).to_string())
+        }
+        Err(ObjectFault::Failed) => Err(Error::Revocations),
+    }
 }

@@ -84,6 +84,8 @@ pub enum CallFault {
 pub enum Object<'a> {
     /// The notifications that are still to be delivered. There is one for all.
     Outbox,
+    /// Users whose credentials have changed. There is one for all.
+    Revocations,
     /// What became of the upload with an idempotency key. There is one for each, by this name.
     Idempotency(&'a str),
 }
@@ -171,6 +173,8 @@ pub trait Host: Clone + 'static {
         question: String,
         timeout_ms: u32,
     ) -> impl Future<Output = Result<String, ObjectFault>>;
+    /// Whether the deployment's rate limit lets this user upload now; it does when there is none.
+    fn admits(&self, user_id: &str) -> impl Future<Output = bool>;
 }
 
 /// A POST whose body is written piece by piece.

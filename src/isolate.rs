@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
-use crate::credentials::Cache;
+use crate::credentials::{Cache, Circuit, Revocations};
 use crate::host::UnixMillis;
 use crate::telegram::ChatId;
 use crate::telegram::pace::Pacer;
@@ -31,6 +31,10 @@ pub struct Shared {
     pub config: Rc<Config>,
     /// The credentials.
     pub cache: Rc<RefCell<Cache>>,
+    /// Whether the backend is out.
+    pub circuit: Rc<RefCell<Circuit>>,
+    /// What is known of users whose credentials have changed.
+    pub revocations: Rc<Revocations>,
     /// The buffered lane's budget.
     pub budget: Rc<Budget>,
     /// When Telegram was last heard, if nothing went wrong since.
@@ -119,6 +123,8 @@ impl Isolate {
         Ok(self.shared.get_or_init(|| Shared {
             config: Rc::new(config),
             cache: Rc::new(RefCell::new(cache)),
+            circuit: Rc::default(),
+            revocations: Rc::default(),
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
             telegram: Rc::default(),
             pacer: Rc::default(),

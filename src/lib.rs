@@ -16,12 +16,14 @@
 //! | [`telegram`] | the Bot API's replies and errors |
 //! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
 //! | [`hooks`] | requests from the backend itself |
+//! | [`check`] | whether an upload would go well |
 //! | [`error`] | everything that can go wrong, and how it is told |
 //! | [`config`] | the settings |
 //! | [`isolate`] | what the requests of one isolate share |
 //! | [`host`] | what the core asks of the runtime |
 //! | `edge` | workerd |
 
+pub mod check;
 pub mod config;
 pub mod credentials;
 pub mod error;

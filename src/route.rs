@@ -14,6 +14,8 @@ pub enum Route {
     Preflight,
     /// `GET /health`.
     Health,
+    /// `GET /check`.
+    Check,
     /// An upload form.
     Form {
         /// Of the multipart body.
@@ -50,6 +52,11 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
             allow: "GET, HEAD, OPTIONS",
         }),
         ("/hooks/outbox", "POST") => Ok(Route::Hook(Hook::Outbox)),
+        ("/hooks/credentials", "POST") => Ok(Route::Hook(Hook::Credentials)),
+        ("/check", "GET") => Ok(Route::Check),
+        ("/check", _) => Err(Error::MethodNotAllowed {
+            allow: "GET, OPTIONS",
+        }),
         ("/" | "/upload", "POST") => match media(head) {
             Media::Form => Ok(Route::Form {
                 boundary: boundary_of(head.content_type.as_deref().unwrap_or_default())?,
@@ -61,9 +68,11 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
             }
             Media::OtherMultipart => Err(Error::UnsupportedMediaType),
         },
-        ("/" | "/upload" | "/hooks/outbox", _) => Err(Error::MethodNotAllowed {
-            allow: "POST, OPTIONS",
-        }),
+        ("/" | "/upload" | "/hooks/outbox" | "/hooks/credentials", _) => {
+            Err(Error::MethodNotAllowed {
+                allow: "POST, OPTIONS",
+            })
+        }
         (path, method) => {
             let name = path
                 .strip_prefix("/upload/")

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::check::check;
 use crate::error::Error;
 use crate::hooks;
 use crate::host::{Body as _, Host, within};
@@ -9,7 +10,7 @@ use crate::http::{Reply, RequestHead};
 use crate::isolate::Isolate;
 use crate::route::{Route, route};
 use crate::text::hex;
-use crate::upload::{self, Outcome, Report};
+use crate::upload::{self, Outcome, Report, header_token};
 
 /// How much of a body is read on, in bytes, after its request has failed.
 ///
@@ -63,6 +64,17 @@ pub async fn serve<H: Host>(
                 reply.headers.push(("server-timing", timing));
             }
             reply
+        }
+        Ok(Route::Check) => {
+            let result = match (&shared, header_token(head)) {
+                (Ok(shared), Ok(token)) => check(host, shared, token, &request_id).await,
+                (Err(error), _) => Err(Error::Config(error.clone())),
+                (_, Err(error)) => Err(error),
+            };
+            match result {
+                Ok(findings) => Reply::json(200, &findings),
+                Err(error) => Reply::error(&error, &request_id),
+            }
         }
         Ok(Route::Hook(hook)) => {
             let result = match &shared {

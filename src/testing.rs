@@ -12,6 +12,7 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::credentials::revocations;
 use crate::host::{
     Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
     Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
@@ -97,6 +98,8 @@ pub(crate) struct World {
     objects_config: OnceCell<Rc<Config>>,
     objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
     pub(crate) objects_are_down: Cell<bool>,
+    /// The user whom the rate limit keeps out.
+    pub(crate) kept_out: RefCell<Option<String>>,
     pub(crate) outbox_is_down: Cell<bool>,
     /// After so many more questions nobody answers.
     pub(crate) objects_go_down_after: Cell<Option<usize>>,
@@ -388,6 +391,7 @@ impl Host for TestHost {
         let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
         let name = match object {
             Object::Outbox => "outbox",
+            Object::Revocations => "revocations",
             Object::Idempotency(name) => name,
         };
         let asked = (name.to_owned(), question.clone());
@@ -402,9 +406,14 @@ impl Host for TestHost {
         let storage = self.storage(name);
         let answer = match object {
             Object::Outbox => outbox::answer(self, config, &*storage, &question).await,
+            Object::Revocations => revocations::answer(&*storage, self.now(), &question),
             Object::Idempotency(_) => idempotency::answer(self, config, &*storage, &question).await,
         };
         answer.map_err(|_| ObjectFault::Failed)
+    }
+
+    async fn admits(&self, user_id: &str) -> bool {
+        self.0.kept_out.borrow().as_deref() != Some(user_id)
     }
 }
 

@@ -209,6 +209,25 @@ impl Cache {
         }
     }
 
+    /// Whether there is something to serve while the backend is out.
+    #[must_use]
+    pub fn has_stale(&self, key: &TokenHash, now: UnixMillis) -> bool {
+        self.entries
+            .get(key)
+            .is_some_and(|entry| now < entry.stale_until)
+    }
+
+    /// Forgets what it has of this user, whatever the token.
+    pub fn drop_user(&mut self, user_id: &str) {
+        self.entries
+            .retain(|_, entry| entry.credentials.user_id != user_id);
+    }
+
+    /// Forgets all credentials.
+    pub fn drop_all(&mut self) {
+        self.entries.clear();
+    }
+
     fn insert(
         &mut self,
         key: &TokenHash,

@@ -3,19 +3,22 @@
 
 mod backend;
 mod cache;
+mod circuit;
+pub mod revocations;
 mod token;
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::config::Config;
-use crate::host::{Call, CallFault, Host, Method};
+use crate::host::{Call, CallFault, Host, Method, UnixMillis};
+use crate::isolate::Shared;
 
 pub use backend::{BackendFault, Credentials};
 pub use cache::{Cache, CachePolicy, Decision};
+pub use circuit::Circuit;
+pub use revocations::Revocations;
 pub use token::{AuthToken, TokenHash};
 
 /// How often a request looks whether the one that fetches is done, in milliseconds.
@@ -50,33 +53,39 @@ impl Source {
 /// [`BackendFault`] when the backend refuses the token, or is out and nothing cached helps.
 pub async fn obtain<H: Host>(
     host: &H,
-    config: &Rc<Config>,
-    cache: &Rc<RefCell<Cache>>,
+    shared: &Shared,
     token: &AuthToken,
 ) -> Result<(Rc<Credentials>, Source), BackendFault> {
+    if shared.config.webhook_secret.is_some() {
+        // Without the secret nobody can say that something has changed.
+        revocations::refresh(host, &shared.revocations, &shared.cache).await;
+    }
     let key = token.hash();
     let mut waiting_since = None;
     loop {
         let now = host.now();
-        let decision = cache.borrow_mut().decide(&key, waiting_since, now);
+        let decision = shared.cache.borrow_mut().decide(&key, waiting_since, now);
         match decision {
             Decision::Fresh(credentials) => return Ok((credentials, Source::Hit)),
             Decision::FreshAndRefresh(credentials) => {
-                let (host2, config, cache, token) = (
-                    host.clone(),
-                    Rc::clone(config),
-                    Rc::clone(cache),
-                    token.clone(),
-                );
+                let (host2, shared, token) = (host.clone(), shared.clone(), token.clone());
                 host.defer(async move {
                     // What comes of it is in the cache; this request has what it needs.
-                    let _ = fetch(&host2, &config, &cache, &token, &key).await;
+                    let _ = fetch(&host2, &shared, &token, &key).await;
                 });
                 return Ok((credentials, Source::Hit));
             }
             Decision::Stale(credentials) => return Ok((credentials, Source::Stale)),
             Decision::Failed(fault) => return Err(fault),
-            Decision::Fetch => return fetch(host, config, cache, token, &key).await,
+            Decision::Fetch => {
+                return match spared(shared, &key, now) {
+                    Some(fault) => {
+                        let mut cache = shared.cache.borrow_mut();
+                        cache.settle(&key, Err(fault), None, now)
+                    }
+                    None => fetch(host, shared, token, &key).await,
+                };
+            }
             Decision::Wait => {
                 // The claim's own timeout bounds the wait: then somebody gets `Fetch`.
                 waiting_since.get_or_insert(now);
@@ -86,13 +95,33 @@ pub async fn obtain<H: Host>(
     }
 }
 
+/// Asks the backend, whatever the cache has, and puts what it says into the cache.
+///
+/// # Errors
+/// The same as of [`obtain`].
+pub async fn ask_anew<H: Host>(
+    host: &H,
+    shared: &Shared,
+    token: &AuthToken,
+) -> Result<(Rc<Credentials>, Source), BackendFault> {
+    fetch(host, shared, token, &token.hash()).await
+}
+
+/// The fault to go by without asking, when the backend is out and something else can be served.
+fn spared(shared: &Shared, key: &TokenHash, now: UnixMillis) -> Option<BackendFault> {
+    let has_stale = shared.cache.borrow().has_stale(key, now);
+    has_stale
+        .then(|| shared.circuit.borrow_mut().spares(now))
+        .flatten()
+}
+
 async fn fetch<H: Host>(
     host: &H,
-    config: &Config,
-    cache: &RefCell<Cache>,
+    shared: &Shared,
     token: &AuthToken,
     key: &TokenHash,
 ) -> Result<(Rc<Credentials>, Source), BackendFault> {
+    let config = &shared.config;
     let call = Call {
         method: Method::Get,
         url: format!("{}/api/worker/credentials", config.backend_url),
@@ -112,7 +141,8 @@ async fn fetch<H: Host>(
         }
         Err(fault) => Err(BackendFault::Call(fault)),
     };
-    cache
-        .borrow_mut()
-        .settle(key, outcome, token.expires_at(), host.now())
+    let now = host.now();
+    shared.circuit.borrow_mut().note(&outcome, now);
+    let mut cache = shared.cache.borrow_mut();
+    cache.settle(key, outcome, token.expires_at(), now)
 }

@@ -18,6 +18,11 @@ export function ignore(promise) {
   promise.catch(() => {});
 }
 
+// Asks Cloudflare's rate limiter (developers.cloudflare.com, "Rate Limiting binding").
+export async function limit(limiter, key) {
+  return (await limiter.limit({ key })).success;
+}
+
 const CR = 13;
 const pairHash = (first, second) => ((first << 4) ^ second) & 4095;
 

@@ -59,6 +59,8 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(super) fn find(this: &Needle, view: &Uint8Array, from: u32) -> u32;
 
+    pub(super) fn limit(limiter: &JsValue, key: &str) -> Promise;
+
     pub(super) fn head(request: &web_sys::Request, wanted: &str) -> String;
 
     #[wasm_bindgen(catch)]

@@ -12,7 +12,8 @@ use worker::worker_sys::Context;
 
 use super::runtime::Runtime;
 use super::{ISOLATE, js};
-use crate::host::{Object, ObjectFault, Storage, StorageFault, UnixMillis};
+use crate::credentials::revocations;
+use crate::host::{Host as _, Object, ObjectFault, Storage, StorageFault, UnixMillis};
 use crate::idempotency;
 use crate::isolate::Shared;
 use crate::notify::outbox;
@@ -39,6 +40,7 @@ pub(super) async fn ask_object(
 ) -> Result<String, ObjectFault> {
     let (binding, name) = match object {
         Object::Outbox => ("OUTBOX", "outbox"),
+        Object::Revocations => ("REVOCATIONS", "revocations"),
         Object::Idempotency(name) => ("IDEMPOTENCY", name),
     };
     let namespace = runtime
@@ -147,6 +149,28 @@ impl Outbox {
             let config = &ground.shared()?.config;
             let woken = outbox::wake(&ground.runtime, config, &ground).await;
             woken.map(|()| JsValue::UNDEFINED).map_err(failed)
+        })
+    }
+}
+
+/// Remembers users whose credentials have changed.
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
+pub struct Revocations(Ground);
+
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
+impl Revocations {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: JsValue, env: JsValue) -> Self {
+        Self(Ground::new(state, env))
+    }
+
+    pub fn fetch(&self, request: &web_sys::Request) -> Promise {
+        let ground = self.0.clone();
+        answer(request, async move |question| {
+            let now = ground.runtime.now();
+            revocations::answer(&ground, now, &question).map_err(failed)
         })
     }
 }

@@ -112,6 +112,16 @@ impl Host for Runtime {
         .await
     }
 
+    async fn admits(&self, user_id: &str) -> bool {
+        let limiter = self.binding("RATE_LIMITER").filter(JsValue::is_object);
+        let Some(limiter) = limiter else {
+            return true;
+        };
+        // A limiter that fails keeps nobody out.
+        let admitted = JsFuture::from(js::limit(&limiter, user_id)).await;
+        admitted.map_or(true, |admitted| admitted.is_truthy())
+    }
+
     fn open(&self, open: Open) -> (StreamSink, StreamedAnswer) {
         let (sink, body) = StreamSink::new(open.length);
         let controller = AbortController::new().ok();

@@ -3,12 +3,13 @@
 mod fault;
 pub mod pace;
 mod reply;
+pub mod rights;
 
 #[cfg(test)]
 mod tests;
 
 pub use fault::TelegramFault;
-pub use reply::{Stored, read_answer};
+pub use reply::{Stored, read_answer, read_result};
 
 /// Most bytes of an answer that are read. A message with a document is about 1 KiB.
 pub const MAX_ANSWER_BYTES: usize = 128 * 1024;

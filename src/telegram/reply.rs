@@ -1,6 +1,7 @@
 //! Reading what `sendDocument` answered.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::fault::TelegramFault;
 use crate::host::Answer;
@@ -21,9 +22,9 @@ pub struct Stored {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<T> {
     ok: bool,
-    result: Option<Message>,
+    result: Option<T>,
     error_code: Option<u16>,
     description: Option<String>,
     parameters: Option<Parameters>,
@@ -69,7 +70,15 @@ struct File {
 /// # Errors
 /// What the answer means, when it is not a stored file with ids to find it by.
 pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(&answer.body) else {
+    read_result(answer).and_then(|message| stored(message).ok_or(TelegramFault::NoIds))
+}
+
+/// Reads the result of any method.
+///
+/// # Errors
+/// What the answer means, when it is none.
+pub fn read_result<T: DeserializeOwned>(answer: &Answer) -> Result<T, TelegramFault> {
+    let Ok(envelope) = serde_json::from_slice::<Envelope<T>>(&answer.body) else {
         return Err(TelegramFault::from_foreign_answer(answer));
     };
     if !envelope.ok {
@@ -84,7 +93,7 @@ pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
             parameters.as_ref().and_then(|p| p.migrate_to_chat_id),
         ));
     }
-    envelope.result.and_then(stored).ok_or(TelegramFault::NoIds)
+    envelope.result.ok_or(TelegramFault::NoIds)
 }
 
 /// An animation comes with a `document` beside it, so it is looked for first.

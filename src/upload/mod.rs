@@ -26,7 +26,7 @@ use std::rc::Rc;
 use futures_util::future::join;
 
 use crate::config::Config;
-use crate::credentials::{self, AuthToken, Credentials, Source};
+use crate::credentials::{AuthToken, Credentials, Source, obtain};
 use crate::error::Error;
 use crate::host::{Answer, Body as _, Call, Chunk as _, Host, Method, Open, Sink as _, UnixMillis};
 use crate::http::RequestHead;
@@ -101,7 +101,10 @@ pub async fn upload<H: Host>(
 }
 
 /// The token in `Authorization: Bearer …`, if any. Other schemes are none of ours.
-fn header_token(head: &RequestHead) -> Result<Option<AuthToken>, Error> {
+///
+/// # Errors
+/// [`Error::TokenMalformed`].
+pub fn header_token(head: &RequestHead) -> Result<Option<AuthToken>, Error> {
     let Some((scheme, token)) = head
         .authorization
         .as_deref()
@@ -212,7 +215,9 @@ impl<'a, H: Host> Upload<'a, H> {
                     length => self.form(&boundary, length, body).await,
                 }
             }
-            Route::Preflight | Route::Health | Route::Hook(_) => Err(Error::NotFound.into()),
+            Route::Preflight | Route::Health | Route::Check | Route::Hook(_) => {
+                Err(Error::NotFound.into())
+            }
         }
     }
 
@@ -714,12 +719,14 @@ impl<'a, H: Host> Upload<'a, H> {
         fields: &Fields,
     ) -> Result<(Rc<Credentials>, Source), Error> {
         let began = self.host.now();
-        let result =
-            credentials::obtain(self.host, &self.shared.config, &self.shared.cache, token).await;
+        let result = obtain(self.host, self.shared, token).await;
         self.report.credentials_ms = Some(self.host.now().saturating_sub(began));
         let (credentials, source) = result?;
         self.report.source = Some(source);
         self.check_user(&credentials, fields)?;
+        if !self.host.admits(&credentials.user_id).await {
+            return Err(Error::RateLimited);
+        }
         Ok((credentials, source))
     }
 

@@ -1,5 +1,6 @@
 //! The story of an upload, lane by lane, with a scripted Telegram and virtual time.
 
+mod backend;
 mod repeats;
 
 use std::rc::Rc;

@@ -30,7 +30,11 @@ const ACCOUNT_SECRET: &str = "session-";
 /// The folder of the Durable Objects, beside the config.
 const DISK: &str = "objects";
 /// The Durable Objects: their bindings and classes, as wrangler.toml has them.
-const OBJECTS: [(&str, &str); 2] = [("OUTBOX", "Outbox"), ("IDEMPOTENCY", "Idempotency")];
+const OBJECTS: [(&str, &str); 3] = [
+    ("OUTBOX", "Outbox"),
+    ("IDEMPOTENCY", "Idempotency"),
+    ("REVOCATIONS", "Revocations"),
+];
 /// What workerd, or the worker's panic hook, writes when the worker itself is broken.
 const SIGNS_OF_BREAKAGE: [&str; 5] = [
     "panicked at",

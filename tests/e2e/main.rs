@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `harness` | workerd and backend-mock of one test, and what they saw |
 //! | `http` | a client that sends exactly the bytes it is told to |
+//! | `hook` | requests that the backend signs |
 //! | `form` | multipart bodies, byte by byte |
 //! | `client` | the shapes in which clients upload |
 //! | `upstream` | servers that answer by script, and one that must never be called |
@@ -20,6 +21,7 @@
 mod client;
 mod form;
 mod harness;
+mod hook;
 mod http;
 mod upstream;
 
@@ -35,5 +37,6 @@ mod notifications;
 mod orders;
 mod outbox;
 mod refusals;
+mod revocations;
 mod settings;
 mod telegram;

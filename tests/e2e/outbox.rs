@@ -1,49 +1,25 @@
 //! The outbox: what the backend does not take is kept, through the worker's death, until it does.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use crate::{
     client::{File, LANES, Shape},
-    harness::{Harness, Settings, assert_error, assert_notification},
+    harness::{Harness, assert_error, assert_notification},
+    hook::{SECRET, hook, signed, unix_now},
     http::{Reply, Request},
 };
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-fn signed() -> Settings {
-    Settings::default()
-        .set("WEBHOOK_SECRET", SECRET)
-        .backend_webhook_secret(SECRET)
-}
-
-fn unix_now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_secs()
-}
-
-/// A hook, signed with that secret at that time.
-fn hook(secret: &str, timestamp: u64, body: &str) -> Request {
-    let key = STANDARD.decode(secret.trim_start_matches("whsec_"));
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key.expect("base64")).expect("a key");
-    mac.update(format!("msg_1.{timestamp}.{body}").as_bytes());
-    let tag = STANDARD.encode(mac.finalize().into_bytes());
-    Request::new("POST", "/hooks/outbox")
-        .header("webhook-id", "msg_1")
-        .header("webhook-timestamp", &timestamp.to_string())
-        .header("webhook-signature", &format!("v1,{tag}"))
-        .body(vec![Bytes::copy_from_slice(body.as_bytes())])
-}
 
 async fn ask(harness: &Harness, question: Value) -> Value {
     let reply = harness
-        .send(&hook(SECRET, unix_now(), &question.to_string()))
+        .send(&hook(
+            "/hooks/outbox",
+            SECRET,
+            unix_now(),
+            &question.to_string(),
+        ))
         .await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.json()
@@ -196,7 +172,12 @@ async fn without_an_outbox_the_worker_tries_behind_the_reply_and_says_so() {
     assert_notification(&harness.notification_of(&told).await, &harness.demo, &told);
     assert!(harness.log().contains("outbox_not_bound"));
     let reply = harness
-        .send(&hook(SECRET, unix_now(), r#"{"action":"list"}"#))
+        .send(&hook(
+            "/hooks/outbox",
+            SECRET,
+            unix_now(),
+            r#"{"action":"list"}"#,
+        ))
         .await;
     assert_error(&reply, 501, "outbox_not_bound");
     harness.finish().await;
@@ -213,14 +194,20 @@ async fn a_hook_that_is_not_signed_by_the_backend_is_refused() {
     let now = unix_now();
     let unsigned = Request::new("POST", "/hooks/outbox").body(vec![Bytes::from(body)]);
     let with_a_token = unsigned.clone().bearer(&harness.demo.auth_token);
-    let other_body = hook(SECRET, now, "{}").body(vec![Bytes::from(body)]);
+    let other_body = hook("/hooks/outbox", SECRET, now, "{}").body(vec![Bytes::from(body)]);
     for (why, request) in [
         ("unsigned", unsigned),
         ("a user", with_a_token),
-        ("another secret", hook(OTHER_SECRET, now, body)),
+        (
+            "another secret",
+            hook("/hooks/outbox", OTHER_SECRET, now, body),
+        ),
         ("another body", other_body),
-        ("old", hook(SECRET, now - 310, body)),
-        ("from the future", hook(SECRET, now + 310, body)),
+        ("old", hook("/hooks/outbox", SECRET, now - 310, body)),
+        (
+            "from the future",
+            hook("/hooks/outbox", SECRET, now + 310, body),
+        ),
     ] {
         let reply = harness.send(&request).await;
         assert_eq!(reply.status, 403, "{why}: {}", reply.text());
@@ -234,14 +221,18 @@ async fn a_hook_that_is_not_signed_by_the_backend_is_refused() {
         r#"{"action":"add"}"#,
     ] {
         assert_error(
-            &harness.send(&hook(SECRET, now, body)).await,
+            &harness
+                .send(&hook("/hooks/outbox", SECRET, now, body))
+                .await,
             400,
             "bad_hook",
         );
     }
     let long = format!("{body}{}", " ".repeat(64 * 1024));
     assert_error(
-        &harness.send(&hook(SECRET, now, &long)).await,
+        &harness
+            .send(&hook("/hooks/outbox", SECRET, now, &long))
+            .await,
         400,
         "bad_hook",
     );
@@ -256,7 +247,12 @@ async fn a_hook_that_is_not_signed_by_the_backend_is_refused() {
 async fn without_a_secret_there_are_no_hooks_and_the_reply_names_the_setting() {
     let harness = Harness::usual().await;
     let reply = harness
-        .send(&hook(SECRET, unix_now(), r#"{"action":"list"}"#))
+        .send(&hook(
+            "/hooks/outbox",
+            SECRET,
+            unix_now(),
+            r#"{"action":"list"}"#,
+        ))
         .await;
     let told = assert_error(&reply, 404, "hooks_off");
     let error = told["error"].as_str().expect("a text");

@@ -1,0 +1,104 @@
+//! The circuit in front of the backend.
+//!
+//! When several requests in a row found the backend out, those that have stale credentials stop asking:
+//! they are served at once, and now and then one of them probes. Requests that have nothing to fall
+//! back on go on asking, and are probes as well: what they could be told without is no better.
+
+use super::backend::BackendFault;
+use crate::host::UnixMillis;
+
+/// Outages in a row that open the circuit.
+const OUTAGES_TO_OPEN: u32 = 5;
+/// How long it is open before one request probes, in milliseconds.
+const PROBE_MS: u64 = 5_000;
+
+/// One isolate's circuit.
+#[derive(Debug, Default)]
+pub struct Circuit {
+    outages: u32,
+    /// The last outage.
+    fault: Option<BackendFault>,
+    probe_at: UnixMillis,
+}
+
+impl Circuit {
+    /// Notes what came of asking the backend.
+    pub(super) fn note<T>(&mut self, outcome: &Result<T, BackendFault>, now: UnixMillis) {
+        match outcome {
+            Err(fault) if fault.is_outage() => {
+                self.outages = self.outages.saturating_add(1);
+                self.fault = Some(fault.clone());
+                self.probe_at = now + PROBE_MS;
+            }
+            // A refusal is an answer, too.
+            _ => *self = Self::default(),
+        }
+    }
+
+    /// The last outage, if there was no answer since.
+    #[must_use]
+    pub fn last_fault(&self) -> Option<BackendFault> {
+        self.fault.clone()
+    }
+
+    /// What the backend would most likely answer, when it is not to be asked now. When it is, this
+    /// request is the probe, and the next one has to wait again.
+    pub(super) fn spares(&mut self, now: UnixMillis) -> Option<BackendFault> {
+        if self.outages < OUTAGES_TO_OPEN {
+            return None;
+        }
+        if now >= self.probe_at {
+            self.probe_at = now + PROBE_MS;
+            return None;
+        }
+        self.fault.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::CallFault;
+
+    const OUT: BackendFault = BackendFault::Call(CallFault::Timeout);
+
+    fn refused() -> BackendFault {
+        BackendFault::Refused {
+            status: 401,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn it_opens_behind_five_outages_in_a_row_and_closes_with_an_answer() {
+        for answer in [Ok(()), Err(refused())] {
+            let mut circuit = Circuit::default();
+            for _ in 0..4 {
+                circuit.note::<()>(&Err(OUT), 0);
+                assert_eq!(circuit.spares(0), None);
+            }
+            circuit.note(&answer, 0);
+            for _ in 0..5 {
+                assert_eq!(circuit.spares(0), None);
+                circuit.note::<()>(&Err(OUT), 0);
+            }
+            assert_eq!(circuit.spares(0), Some(OUT));
+            circuit.note(&answer, 0);
+            assert_eq!(circuit.spares(0), None);
+        }
+    }
+
+    #[test]
+    fn while_it_is_open_one_request_probes_now_and_then() {
+        let mut circuit = Circuit::default();
+        for _ in 0..5 {
+            circuit.note::<()>(&Err(OUT), 1000);
+        }
+        assert_eq!(circuit.spares(5999), Some(OUT));
+        assert_eq!(circuit.spares(6000), None, "the probe");
+        assert_eq!(circuit.spares(6000), Some(OUT), "the others");
+        circuit.note::<()>(&Err(OUT), 8000);
+        assert_eq!(circuit.spares(12_999), Some(OUT));
+        assert_eq!(circuit.spares(13_000), None);
+    }
+}

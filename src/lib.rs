@@ -26,6 +26,7 @@ pub mod error;
 pub mod host;
 pub mod http;
 pub mod isolate;
+mod json;
 pub mod multipart;
 pub mod notify;
 pub mod route;

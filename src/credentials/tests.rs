@@ -367,7 +367,14 @@ fn the_expiry_of_a_jwt_is_read_and_of_nothing_else() {
     assert_eq!(expiry(r#"{"exp":1700000000.5}"#), Some(START + 500));
     assert_eq!(expiry(r#"{"exp":-1}"#), Some(0));
     assert_eq!(expiry(r#"{"exp":1e300}"#), Some(UnixMillis::MAX));
-    for none in [r#"{"exp":"1"}"#, r#"{"sub":"u"}"#, "[]", "not json", ""] {
+    for none in [
+        r#"{"exp":"1"}"#,
+        r#"{"sub":"u"}"#,
+        "[]",
+        "[1700000000]",
+        "not json",
+        "",
+    ] {
         assert_eq!(expiry(none), None, "{none}");
     }
     for opaque in ["opaque", "a.b", "a.b.c.d", "a.!!!.c"] {
@@ -423,6 +430,8 @@ fn what_is_not_whole_credentials_is_unusable() {
             "\"u\"",
         ),
         with("\"short:a\"", "\"-1\"", "\"u\""),
+        // The fields without their names.
+        format!("[{good},\"-1\",\"u\"]"),
     ] {
         let read = read_answer(&answer(200, &body));
         assert!(
@@ -460,5 +469,11 @@ fn the_backends_statuses_are_told_apart() {
         status: 500,
         detail: None,
     };
-    assert_eq!(read_answer(&answer(500, "<html>")), Err(failed));
+    for body in [
+        "<html>",
+        r#"["Because so"]"#,
+        r#"{"detail":[{"msg":"no"}]}"#,
+    ] {
+        assert_eq!(read_answer(&answer(500, body)), Err(failed.clone()));
+    }
 }

@@ -20,6 +20,9 @@ pub fn run(data: &[u8]) {
     let Some(answer) = answer(data) else {
         return;
     };
+    let Some(json) = super::json(&answer.body) else {
+        return;
+    };
     let host = TestHost::default();
     host.answers("/credentials", [Ok(answer.clone())]);
     let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
@@ -28,7 +31,6 @@ pub fn run(data: &[u8]) {
     let cache = Rc::new(RefCell::new(cache));
     let token = AuthToken::parse("token").expect("a token");
     let obtain = || host.run(credentials::obtain(&host, &config, &cache, &token));
-    let json = super::json(&answer.body);
     let (first, second) = (obtain(), obtain());
     let asked = host.calls_to("/credentials").len();
     match first {

@@ -27,11 +27,32 @@ pub fn run(data: &[u8]) {
     assert!(fits, "{text:?}");
     assert_eq!(token.bearer(), format!("Bearer {bare}"));
     assert_eq!(format!("{token:?}"), "AuthToken(…)");
-    let (payload, expiry) = naive_expiry(bare);
+    let payload = naive_payload(bare).unwrap_or_default();
+    let Some(json) = super::json(&payload) else {
+        return;
+    };
+    let expiry = json["exp"].as_f64().map(|seconds| {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it saturates"
+        )]
+        let ms = (seconds * 1000.0) as u64;
+        ms
+    });
     match token.expires_at() {
         Some(expires_at) => assert_eq!(Some(expires_at), expiry),
         None => assert!(expiry.is_none() || is_ambiguous(&payload), "{bare}"),
     }
+}
+
+/// The second of three segments, decoded.
+fn naive_payload(token: &str) -> Option<Vec<u8>> {
+    let segments: Vec<&str> = token.split('.').collect();
+    let [_, payload, _] = segments[..] else {
+        return None;
+    };
+    URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()
 }
 
 /// Whether one reader may find nothing where another does: it is not all UTF-8, or there may be two
@@ -39,27 +60,4 @@ pub fn run(data: &[u8]) {
 fn is_ambiguous(payload: &[u8]) -> bool {
     let names = payload.windows(3).filter(|name| name == b"exp").count();
     std::str::from_utf8(payload).is_err() || names > 1 || payload.contains(&b'\\')
-}
-
-/// The payload as it was decoded, and its `exp` in milliseconds.
-fn naive_expiry(token: &str) -> (Vec<u8>, Option<u64>) {
-    let segments: Vec<&str> = token.split('.').collect();
-    let [_, payload, _] = segments[..] else {
-        return (Vec::new(), None);
-    };
-    let Ok(payload) = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')) else {
-        return (Vec::new(), None);
-    };
-    let seconds = super::json(&payload)["exp"].as_f64();
-    let ms = seconds.map(|seconds| {
-        let ms = seconds * 1000.0;
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it saturates"
-        )]
-        let whole = ms as u64;
-        whole
-    });
-    (payload, ms)
 }

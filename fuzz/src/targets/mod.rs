@@ -30,10 +30,15 @@ fn answer(data: &[u8]) -> Option<Answer> {
     })
 }
 
-/// JSON as far as it is any. What is not UTF-8 in it is replaced: readers need not look at a text
-/// that they pass over.
-fn json(bytes: &[u8]) -> Value {
-    serde_json::from_str(&String::from_utf8_lossy(bytes)).unwrap_or_default()
+/// The JSON that the bytes are, `Null` when they are none. What is not UTF-8 is replaced: readers need
+/// not look at a text that they pass over. Nor at a number, so `None` is for one beyond all bounds,
+/// where readers differ.
+fn json(bytes: &[u8]) -> Option<Value> {
+    match serde_json::from_str(&String::from_utf8_lossy(bytes)) {
+        Ok(json) => Some(json),
+        Err(error) if error.to_string().starts_with("number out of range") => None,
+        Err(_) => Some(Value::Null),
+    }
 }
 
 /// What every error's reply has to be, whoever's words it repeats.

@@ -5,6 +5,9 @@ mod backend;
 mod cache;
 mod token;
 
+// Its cases come from a runner that wasm has not.
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod model;
 #[cfg(test)]
 mod tests;
 

@@ -26,7 +26,7 @@ const COVERAGE = [
 ];
 // Of the root Cargo.toml.
 const PROFILE = "fuzz";
-const FOLDER = join("target", "fuzz");
+const FOLDER = join("target", "fuzzing");
 
 const MAX_INPUT_BYTES = 1024;
 // An input over one of these is a finding: it would have to be a thousand times slower, or larger, than any seed.

@@ -4,12 +4,16 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { buildBackendMock, buildWorker, BUNDLE } from "./artifacts.mjs";
+import { buildTargets, fuzz, hasCxx, TARGETS } from "./fuzzing.mjs";
 import { checkRustComponents, installPackages, installTools, TOOLS_BIN, WASM_TARGET } from "./toolchain.mjs";
 import { Failure, main, ROOT, show } from "./toolkit.mjs";
 
 // Cloudflare takes 3 MB compressed on the free plan. These limits are far lower, since an isolate starts faster with less.
 const MAX_WASM_BYTES = 1_000_000;
 const MAX_BUNDLE_GZIP_BYTES = 400_000;
+
+// A few seconds a target. Executions are counted and chance is fixed, so that a slower machine tests the same.
+const FUZZ = { runs: 100_000, seed: 1 };
 
 const cargo = (args, env) => show("cargo", args.split(" "), { env });
 
@@ -29,6 +33,9 @@ await main(async () => {
   heading("Tests of the core and of backend-mock");
   await cargo("test --locked --workspace");
 
+  heading("Fuzzing, for a moment");
+  await fuzzAll();
+
   heading("Tests of the edge, as WebAssembly");
   await cargo(`test --locked --lib --target ${WASM_TARGET}`, {
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: join(TOOLS_BIN, "wasm-bindgen-test-runner"),
@@ -47,6 +54,15 @@ await main(async () => {
 
 function heading(text) {
   console.log(`\n== ${text}`);
+}
+
+async function fuzzAll() {
+  if (!(await hasCxx())) {
+    console.log("There is no C++ compiler, and libFuzzer needs one: the targets have run over their seeds alone, with the tests.");
+    return;
+  }
+  const binaries = await buildTargets();
+  for (const target of Object.keys(TARGETS)) await fuzz(binaries, target, FUZZ);
 }
 
 async function checkBundleSize() {

@@ -70,8 +70,11 @@ export async function show(command, args, { env } = {}) {
   await succeeded(startGuarded(command, args, { env }), command, args);
 }
 
-/** Runs a command out of view. Its output goes to `report` line by line, and is shown only if the command fails. */
-export async function run(command, args, { env, report }) {
+/**
+ * Runs a command out of view. Its output goes to `report` line by line, and is shown only if the command fails: all of it, or
+ * as many of its last lines as `shownLines` says.
+ */
+export async function run(command, args, { env, report, shownLines = Infinity }) {
   const child = startGuarded(command, args, { env, stdout: "pipe", stderr: "pipe" });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -83,7 +86,7 @@ export async function run(command, args, { env, report }) {
   try {
     await succeeded(child, command, args);
   } catch (failure) {
-    process.stderr.write(`\n${output}`);
+    process.stderr.write(`\n${output.split("\n").slice(-shownLines).join("\n")}`);
     throw failure;
   }
 }

@@ -32,6 +32,7 @@ pub mod host;
 pub mod http;
 pub mod idempotency;
 pub mod isolate;
+mod json;
 pub mod multipart;
 pub mod notify;
 pub mod route;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::host::{Answer, CallFault};
+use crate::json::Object;
 use crate::telegram::{BotToken, ChatId};
 
 /// Most bytes of the backend's answer that are read.
@@ -131,7 +132,7 @@ fn read_credentials(body: &[u8]) -> Result<Credentials, BackendFault> {
             }
         }
     }
-    let fields: Fields = serde_json::from_slice(body).map_err(|_| {
+    let Object(fields): Object<Fields> = serde_json::from_slice(body).map_err(|_| {
         BackendFault::Unusable("the backend's answer is not the JSON of credentials")
     })?;
     let missing = |what| move || BackendFault::Unusable(what);
@@ -168,7 +169,7 @@ fn detail(body: &[u8]) -> Option<String> {
     struct Detail {
         detail: String,
     }
-    let Detail { detail } = serde_json::from_slice(body).ok()?;
+    let Object(Detail { detail }) = serde_json::from_slice(body).ok()?;
     let text: String = detail
         .trim()
         .chars()

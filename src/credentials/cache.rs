@@ -74,6 +74,8 @@ struct Entry {
 struct Failure {
     fault: BackendFault,
     at: UnixMillis,
+    /// Its place in the order of uses.
+    recorded: u64,
 }
 
 impl Failure {
@@ -82,9 +84,17 @@ impl Failure {
     }
 }
 
+/// How much is kept at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) entries: usize,
+    pub(super) failures: usize,
+}
+
 /// One isolate's cache.
 pub struct Cache {
     policy: CachePolicy,
+    bounds: Bounds,
     /// How long a claim holds, in milliseconds: a little longer than a fetch can take.
     claim_ms: u64,
     entries: HashMap<TokenHash, Entry>,
@@ -99,8 +109,17 @@ impl Cache {
     /// An empty cache, for fetches that take at most `fetch_timeout_ms`.
     #[must_use]
     pub fn new(policy: CachePolicy, fetch_timeout_ms: u32) -> Self {
+        let bounds = Bounds {
+            entries: MAX_ENTRIES,
+            failures: MAX_FAILURES,
+        };
+        Self::bounded(policy, fetch_timeout_ms, bounds)
+    }
+
+    pub(super) fn bounded(policy: CachePolicy, fetch_timeout_ms: u32, bounds: Bounds) -> Self {
         Self {
             policy,
+            bounds,
             claim_ms: u64::from(fetch_timeout_ms) + 1_000,
             entries: HashMap::new(),
             failures: HashMap::new(),
@@ -117,8 +136,7 @@ impl Cache {
         waiting_since: Option<UnixMillis>,
         now: UnixMillis,
     ) -> Decision {
-        self.uses += 1;
-        let uses = self.uses;
+        let uses = self.count_use();
         if self
             .entries
             .get(key)
@@ -240,7 +258,7 @@ impl Cache {
             self.entries.remove(key);
             return;
         }
-        if self.entries.len() >= MAX_ENTRIES
+        if self.entries.len() >= self.bounds.entries
             && !self.entries.contains_key(key)
             && let Some(oldest) = self
                 .entries
@@ -250,29 +268,41 @@ impl Cache {
         {
             self.entries.remove(&oldest);
         }
+        let last_used = self.count_use();
         let fresh_until = (now + self.policy.ttl_ms).min(expires_at);
         let entry = Entry {
             credentials,
             fresh_until,
             stale_until: (fresh_until + self.policy.max_stale_ms).min(expires_at),
             retry_at: 0,
-            last_used: self.uses,
+            last_used,
         };
         self.entries.insert(*key, entry);
     }
 
     fn remember(&mut self, key: &TokenHash, fault: BackendFault, now: UnixMillis) {
         self.failures.retain(|_, failure| now < failure.ends_at());
-        if self.failures.len() >= MAX_FAILURES
+        if self.failures.len() >= self.bounds.failures
+            && !self.failures.contains_key(key)
             && let Some(oldest) = self
                 .failures
                 .iter()
-                .min_by_key(|(_, failure)| failure.at)
+                .min_by_key(|(_, failure)| failure.recorded)
                 .map(|(key, _)| *key)
         {
             self.failures.remove(&oldest);
         }
-        self.failures.insert(*key, Failure { fault, at: now });
+        let failure = Failure {
+            fault,
+            at: now,
+            recorded: self.count_use(),
+        };
+        self.failures.insert(*key, failure);
+    }
+
+    fn count_use(&mut self) -> u64 {
+        self.uses += 1;
+        self.uses
     }
 
     /// Takes the fetch of this key unless somebody has it.

@@ -7,6 +7,9 @@ mod circuit;
 pub mod revocations;
 mod token;
 
+// Its cases come from a runner that wasm has not.
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod model;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::backend::{BackendFault, read_answer};
-use super::cache::{Cache, CachePolicy, Decision};
+use super::cache::{Bounds, Cache, CachePolicy, Decision};
 use super::{AuthToken, Credentials, Source};
 use crate::host::{Answer, CallFault, UnixMillis};
 use crate::telegram::{BotToken, ChatId};
@@ -324,6 +324,68 @@ fn the_least_recently_used_entry_makes_room() {
     assert_eq!(cache.decide(&key(&name(1)), None, START), Decision::Fetch);
 }
 
+/// A cache with room for two of each.
+fn small_cache() -> Cache {
+    let bounds = Bounds {
+        entries: 2,
+        failures: 2,
+    };
+    Cache::bounded(POLICY, TIMEOUT_MS, bounds)
+}
+
+#[test]
+fn coming_from_the_backend_is_a_use_of_its_own() {
+    // An order that is left to chance does not come out right each time.
+    for _ in 0..32 {
+        let mut cache = small_cache();
+        for name in ["a", "b", "c"] {
+            assert_eq!(cache.decide(&key(name), None, START), Decision::Fetch);
+        }
+        let _ = cache.settle(&key("a"), Ok(credentials("a")), None, START);
+        assert!(matches!(
+            cache.decide(&key("a"), None, START),
+            Decision::Fresh(_)
+        ));
+        let _ = cache.settle(&key("b"), Ok(credentials("b")), None, START);
+        let _ = cache.settle(&key("c"), Ok(credentials("c")), None, START);
+        assert_eq!(cache.decide(&key("a"), None, START), Decision::Fetch);
+        assert!(matches!(
+            cache.decide(&key("b"), None, START),
+            Decision::Fresh(_)
+        ));
+    }
+}
+
+#[test]
+fn the_oldest_failure_makes_room_even_when_the_clock_stands_still() {
+    for _ in 0..32 {
+        let mut cache = small_cache();
+        for name in ["a", "b", "c"] {
+            assert_eq!(cache.decide(&key(name), None, START), Decision::Fetch);
+            let _ = cache.settle(&key(name), Err(refused(401)), None, START);
+        }
+        let failed = Decision::Failed(refused(401));
+        assert_eq!(cache.decide(&key("a"), None, START), Decision::Fetch);
+        assert_eq!(cache.decide(&key("b"), None, START), failed);
+        assert_eq!(cache.decide(&key("c"), None, START), failed);
+    }
+}
+
+#[test]
+fn a_failure_that_comes_again_takes_nobody_elses_place() {
+    let mut cache = small_cache();
+    assert_eq!(cache.decide(&key("other"), None, START), Decision::Fetch);
+    let _ = cache.settle(&key("other"), Err(refused(401)), None, START);
+    for _ in 0..2 {
+        assert_eq!(cache.decide(&key("t"), None, START + 1), Decision::Fetch);
+        let _ = cache.settle(&key("t"), Err(refused(400)), None, START + 1);
+    }
+    assert_eq!(
+        cache.decide(&key("other"), None, START + 1),
+        Decision::Failed(refused(401))
+    );
+}
+
 #[test]
 fn refused_tokens_push_nobodys_credentials_out() {
     let (mut cache, held) = filled("t");
@@ -367,7 +429,14 @@ fn the_expiry_of_a_jwt_is_read_and_of_nothing_else() {
     assert_eq!(expiry(r#"{"exp":1700000000.5}"#), Some(START + 500));
     assert_eq!(expiry(r#"{"exp":-1}"#), Some(0));
     assert_eq!(expiry(r#"{"exp":1e300}"#), Some(UnixMillis::MAX));
-    for none in [r#"{"exp":"1"}"#, r#"{"sub":"u"}"#, "[]", "not json", ""] {
+    for none in [
+        r#"{"exp":"1"}"#,
+        r#"{"sub":"u"}"#,
+        "[]",
+        "[1700000000]",
+        "not json",
+        "",
+    ] {
         assert_eq!(expiry(none), None, "{none}");
     }
     for opaque in ["opaque", "a.b", "a.b.c.d", "a.!!!.c"] {
@@ -423,6 +492,8 @@ fn what_is_not_whole_credentials_is_unusable() {
             "\"u\"",
         ),
         with("\"short:a\"", "\"-1\"", "\"u\""),
+        // The fields without their names.
+        format!("[{good},\"-1\",\"u\"]"),
     ] {
         let read = read_answer(&answer(200, &body));
         assert!(
@@ -460,5 +531,11 @@ fn the_backends_statuses_are_told_apart() {
         status: 500,
         detail: None,
     };
-    assert_eq!(read_answer(&answer(500, "<html>")), Err(failed));
+    for body in [
+        "<html>",
+        r#"["Because so"]"#,
+        r#"{"detail":[{"msg":"no"}]}"#,
+    ] {
+        assert_eq!(read_answer(&answer(500, body)), Err(failed.clone()));
+    }
 }

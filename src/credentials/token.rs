@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::host::UnixMillis;
+use crate::json::Object;
 
 /// Most bytes of a token. Servers refuse headers much longer than this.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -58,7 +59,7 @@ impl AuthToken {
             return None;
         };
         let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        let claims: Claims = serde_json::from_slice(&json).ok()?;
+        let Object(claims): Object<Claims> = serde_json::from_slice(&json).ok()?;
         // A float's `as` saturates: neither a huge nor a negative claim can wrap.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Some((claims.exp * 1000.0) as UnixMillis)

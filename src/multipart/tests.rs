@@ -3,101 +3,10 @@
 use proptest::prelude::*;
 
 use super::envelope::{Envelope, passable_content_type};
-use super::form::{Fields, FilePart, FormReader, MAX_FIELD_BYTES, Step};
-use super::parser::{Event, MAX_PADDING_BYTES, MAX_PART_HEADER_BYTES, Parser};
+use super::form::{FormReader, MAX_FIELD_BYTES};
+use super::parser::{MAX_PADDING_BYTES, MAX_PART_HEADER_BYTES, Parser};
+use super::testing::{WholeForm, naive_boundary, naive_form, naive_parts, read_form, read_parts};
 use super::{Malformed, PartHead, boundary_of};
-
-/// A part as a whole: what a caller that joins the pieces sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Whole {
-    head: PartHead,
-    content: Vec<u8>,
-}
-
-/// Pushes `slices` one after another and joins the events.
-fn read<'a>(
-    boundary: &str,
-    slices: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Vec<Whole>, Malformed> {
-    let mut parser = Parser::new(boundary)?;
-    let mut parts: Vec<Whole> = Vec::new();
-    let mut open = false;
-    for slice in slices {
-        let mut cursor = 0;
-        while let Some(event) = parser.next(slice, &mut cursor)? {
-            match event {
-                Event::Part(head) => {
-                    assert!(!open, "a part begins inside another");
-                    open = true;
-                    parts.push(Whole {
-                        head,
-                        content: Vec::new(),
-                    });
-                }
-                Event::Content(range) => {
-                    assert!(open && !range.is_empty());
-                    let part = parts.last_mut().expect("open part");
-                    part.content.extend_from_slice(&slice[range]);
-                }
-                Event::Held(held) => {
-                    assert!(open && held > 0);
-                    let bytes = parser.delimiter()[..held].to_vec();
-                    parts.last_mut().expect("open part").content.extend(bytes);
-                }
-                Event::PartEnd => {
-                    assert!(open, "no part to end");
-                    open = false;
-                }
-                Event::Closed => assert!(!open),
-            }
-        }
-        assert_eq!(cursor, slice.len(), "the whole slice is used up");
-    }
-    parser.is_complete()?;
-    Ok(parts)
-}
-
-/// Reads by searching the whole body again and again.
-fn oracle(boundary: &str, body: &[u8]) -> Result<Vec<Whole>, Malformed> {
-    let delimiter = [b"\r\n--", boundary.as_bytes()].concat();
-    let find = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).position(|w| w == needle);
-    let mut rest = [b"\r\n", body].concat();
-    let mut parts = Vec::new();
-    let preamble = find(&rest, &delimiter).ok_or(Malformed::Truncated)?;
-    rest.drain(..preamble + delimiter.len());
-    loop {
-        if rest.starts_with(b"--") {
-            return Ok(parts);
-        }
-        let blanks = rest
-            .iter()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count();
-        rest.drain(..blanks);
-        let line_ends = b"\r\n";
-        if !rest.starts_with(line_ends) {
-            let truncated = blanks == 0 && rest == b"-" || line_ends.starts_with(&rest);
-            return Err(if truncated {
-                Malformed::Truncated
-            } else {
-                Malformed::Delimiter
-            });
-        }
-        rest.drain(..2);
-        let (block, after) = if rest.starts_with(b"\r\n") {
-            (0, 2)
-        } else {
-            let at = find(&rest, b"\r\n\r\n").ok_or(Malformed::Truncated)?;
-            (at, at + 4)
-        };
-        let head = super::header::parse_part_head(&rest[..block])?;
-        rest.drain(..after);
-        let end = find(&rest, &delimiter).ok_or(Malformed::Truncated)?;
-        let content = rest[..end].to_vec();
-        parts.push(Whole { head, content });
-        rest.drain(..end + delimiter.len());
-    }
-}
 
 const PLAIN: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b\r\n\
 content-disposition: form-data; name=file; filename=\"x.txt\"\r\nContent-Type: text/plain\r\n\r\n\
@@ -105,7 +14,7 @@ content-disposition: form-data; name=file; filename=\"x.txt\"\r\nContent-Type: t
 
 #[test]
 fn every_split_in_three_gives_the_same_parts() {
-    let expected = oracle("b", PLAIN).expect("well formed");
+    let expected = naive_parts("b", PLAIN).expect("well formed");
     assert_eq!(expected.len(), 3);
     assert_eq!(expected[1].content, b"\r\n--\r\n-\r\r\n--a\r\n");
     assert_eq!(expected[2].content, b"");
@@ -113,14 +22,14 @@ fn every_split_in_three_gives_the_same_parts() {
         for second in first..=PLAIN.len() {
             let slices = [&PLAIN[..first], &PLAIN[first..second], &PLAIN[second..]];
             assert_eq!(
-                read("b", slices).as_ref(),
+                read_parts("b", slices).as_ref(),
                 Ok(&expected),
                 "{first} {second}"
             );
         }
     }
     let bytes = PLAIN.chunks(1);
-    assert_eq!(read("b", bytes), Ok(expected));
+    assert_eq!(read_parts("b", bytes), Ok(expected));
 }
 
 #[test]
@@ -128,17 +37,17 @@ fn a_body_that_ends_anywhere_before_the_closing_boundary_is_truncated() {
     let closing = PLAIN.len() - 2;
     for end in 0..closing {
         assert_eq!(
-            read("b", [&PLAIN[..end]]),
+            read_parts("b", [&PLAIN[..end]]),
             Err(Malformed::Truncated),
             "{end}"
         );
         assert_eq!(
-            read("b", PLAIN[..end].chunks(1)),
+            read_parts("b", PLAIN[..end].chunks(1)),
             Err(Malformed::Truncated),
             "{end}"
         );
     }
-    assert!(read("b", [&PLAIN[..closing]]).is_ok());
+    assert!(read_parts("b", [&PLAIN[..closing]]).is_ok());
 }
 
 /// Bodies of pieces that look like delimiters, headers, and neither.
@@ -185,13 +94,21 @@ proptest! {
             start = cut;
         }
         slices.push(&body[start..]);
-        prop_assert_eq!(read("bb", slices), oracle("bb", &body));
-        prop_assert_eq!(read("bb", body.chunks(1)), oracle("bb", &body));
+        prop_assert_eq!(read_parts("bb", slices.iter().copied()), naive_parts("bb", &body));
+        prop_assert_eq!(read_parts("bb", body.chunks(1)), naive_parts("bb", &body));
+        prop_assert_eq!(read_form("bb", slices), naive_form("bb", &body));
+    }
+
+    #[test]
+    fn any_content_type_has_the_boundary_that_the_oracle_says(
+        content_type in "multipart/form-data(; ?(boundary|x|BOUNDARY)?[= ]?[a\"\\\\;= ]{0,6}){0,4}",
+    ) {
+        prop_assert_eq!(boundary_of(&content_type), naive_boundary(&content_type));
     }
 
     #[test]
     fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..400), size in 1..40usize) {
-        let _ = read("b", body.chunks(size));
+        let _ = read_parts("b", body.chunks(size));
         let mut form = FormReader::new("b").expect("boundary");
         for slice in body.chunks(size) {
             let mut cursor = 0;
@@ -206,7 +123,7 @@ fn part(head: &str, content: &str) -> String {
 
 fn head_of(disposition: &str) -> Result<PartHead, Malformed> {
     let body = part(&format!("Content-Disposition: {disposition}"), "x") + "--b--";
-    read("b", [body.as_bytes()]).map(|mut parts| parts.remove(0).head)
+    read_parts("b", [body.as_bytes()]).map(|mut parts| parts.remove(0).head)
 }
 
 fn filename_of(written: &str) -> Option<String> {
@@ -257,7 +174,7 @@ fn a_name_that_is_not_utf8_is_read_with_replacements() {
     let at = body.find('?').expect("placeholder");
     let mut bytes = std::mem::take(&mut body).into_bytes();
     bytes[at] = 0xff;
-    let parts = read("b", [&bytes[..]]).expect("readable");
+    let parts = read_parts("b", [&bytes[..]]).expect("readable");
     assert_eq!(parts[0].head.filename.as_deref(), Some("\u{fffd}"));
 }
 
@@ -272,13 +189,13 @@ fn a_part_without_a_name_is_refused() {
     ] {
         let body = part(head, "x") + "--b--";
         assert_eq!(
-            read("b", [body.as_bytes()]),
+            read_parts("b", [body.as_bytes()]),
             Err(Malformed::NoName),
             "{head}"
         );
     }
     assert_eq!(
-        read("b", [&b"--b\r\n\r\nx\r\n--b--"[..]]),
+        read_parts("b", [&b"--b\r\n\r\nx\r\n--b--"[..]]),
         Err(Malformed::NoName)
     );
 }
@@ -299,7 +216,7 @@ fn headers_that_are_none_are_refused() {
             "x",
         );
         assert_eq!(
-            read("b", [body.as_bytes()]),
+            read_parts("b", [body.as_bytes()]),
             Err(Malformed::Header),
             "{head:?}"
         );
@@ -339,11 +256,11 @@ fn the_caps_hold_at_their_edge_however_the_body_is_cut() {
         for size in [1, 7, 4096, usize::MAX] {
             let size = size.min(too_much.len());
             assert!(
-                read("b", fits.as_bytes().chunks(size)).is_ok(),
+                read_parts("b", fits.as_bytes().chunks(size)).is_ok(),
                 "{error:?} {size}"
             );
             assert_eq!(
-                read("b", too_much.as_bytes().chunks(size)),
+                read_parts("b", too_much.as_bytes().chunks(size)),
                 Err(error.clone()),
                 "{size}"
             );
@@ -354,10 +271,13 @@ fn the_caps_hold_at_their_edge_however_the_body_is_cut() {
 #[test]
 fn blanks_behind_a_boundary_are_transport_padding() {
     let body = b"--b \t \r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b--";
-    assert_eq!(read("b", [&body[..]]).map(|parts| parts.len()), Ok(1));
-    assert_eq!(read("b", [&b"--bX\r\n"[..]]), Err(Malformed::Delimiter));
-    assert_eq!(read("b", [&b"--b-X"[..]]), Err(Malformed::Delimiter));
-    assert_eq!(read("b", [&b"--b\nX"[..]]), Err(Malformed::Delimiter));
+    assert_eq!(read_parts("b", [&body[..]]).map(|parts| parts.len()), Ok(1));
+    assert_eq!(
+        read_parts("b", [&b"--bX\r\n"[..]]),
+        Err(Malformed::Delimiter)
+    );
+    assert_eq!(read_parts("b", [&b"--b-X"[..]]), Err(Malformed::Delimiter));
+    assert_eq!(read_parts("b", [&b"--b\nX"[..]]), Err(Malformed::Delimiter));
 }
 
 #[test]
@@ -405,22 +325,9 @@ fn the_boundary_is_found_in_the_content_type() {
     }
 }
 
-fn read_form(body: &str) -> Result<(Option<FilePart>, Vec<u8>, Fields), Malformed> {
-    let mut reader = FormReader::new("b")?;
-    let (mut file, mut content) = (None, Vec::new());
-    for slice in body.as_bytes().chunks(5) {
-        let mut cursor = 0;
-        while let Some(step) = reader.next(slice, &mut cursor)? {
-            match step {
-                Step::FileBegin(part) => file = Some(part),
-                Step::File(range) => content.extend_from_slice(&slice[range]),
-                Step::FileHeld(held) => content.extend_from_slice(reader.held(held)),
-                Step::FileEnd => {}
-            }
-        }
-    }
-    reader.is_complete()?;
-    Ok((file, content, reader.fields().clone()))
+/// Read in pieces of five bytes, which cut every delimiter.
+fn form_of(body: &str) -> Result<WholeForm, Malformed> {
+    read_form("b", body.as_bytes().chunks(5))
 }
 
 fn field(name: &str, value: &str) -> String {
@@ -447,8 +354,8 @@ fn a_form_gives_its_file_and_the_fields_that_are_known() {
         + &field("fileName", "n")
         + &field("caption", "")
         + "--b--\r\n";
-    let (file, content, fields) = read_form(&body).expect("form");
-    let file = file.expect("file");
+    let WholeForm { file, fields } = form_of(&body).expect("form");
+    let (file, content) = file.expect("file");
     assert_eq!(file.name.as_deref(), Some("f.css"));
     assert_eq!(file.content_type.as_deref(), Some("text/css"));
     assert_eq!(content, b"body\r\n--x {}");
@@ -464,13 +371,13 @@ fn a_form_gives_its_file_and_the_fields_that_are_known() {
 
 #[test]
 fn an_empty_file_input_is_no_file_and_an_unnamed_file_is_one() {
-    let (none, _, _) = read_form(&(file("file", "", "") + "--b--")).expect("form");
-    assert_eq!(none, None);
-    let (some, content, _) = read_form(&(file("file", "", "\r\ncontent") + "--b--")).expect("form");
-    assert_eq!(some.expect("file").name, None);
+    let file_of = |body: String| form_of(&(body + "--b--")).expect("form").file;
+    assert_eq!(file_of(file("file", "", "")), None);
+    let (unnamed, content) = file_of(file("file", "", "\r\ncontent")).expect("file");
+    assert_eq!(unnamed.name, None);
     assert_eq!(content, b"\r\ncontent");
-    let (bare, content, _) = read_form(&(field("file", "content") + "--b--")).expect("form");
-    assert_eq!(bare.expect("file").name, None);
+    let (bare, content) = file_of(field("file", "content")).expect("file");
+    assert_eq!(bare.name, None);
     assert_eq!(content, b"content");
 }
 
@@ -482,19 +389,19 @@ fn a_second_file_is_refused_whatever_it_is_called() {
         field("file", "x"),
     ] {
         let body = file("file", "f", "x") + &second + "--b--";
-        assert_eq!(read_form(&body).err(), Some(Malformed::SecondFile));
+        assert_eq!(form_of(&body).err(), Some(Malformed::SecondFile));
     }
     let with_empty_input = file("file", "f", "x") + &file("other", "", "") + "--b--";
-    assert!(read_form(&with_empty_input).is_ok());
+    assert!(form_of(&with_empty_input).is_ok());
 }
 
 #[test]
 fn a_field_that_comes_twice_has_to_agree_with_itself() {
     let same = field("userId", "u") + &field("userId", "u") + "--b--";
-    assert!(read_form(&same).is_ok());
+    assert!(form_of(&same).is_ok());
     let different = field("userId", "u") + &field("userId", "v") + "--b--";
     assert_eq!(
-        read_form(&different).err(),
+        form_of(&different).err(),
         Some(Malformed::FieldTwice("userId"))
     );
 }
@@ -502,16 +409,16 @@ fn a_field_that_comes_twice_has_to_agree_with_itself() {
 #[test]
 fn fields_are_bounded_each_and_together() {
     let fits = field("x", &"v".repeat(MAX_FIELD_BYTES)) + "--b--";
-    assert!(read_form(&fits).is_ok());
+    assert!(form_of(&fits).is_ok());
     let long = field("x", &"v".repeat(MAX_FIELD_BYTES + 1)) + "--b--";
     assert_eq!(
-        read_form(&long).err(),
+        form_of(&long).err(),
         Some(Malformed::FieldTooLong("x".to_owned()))
     );
     let many = field("x", &"v".repeat(MAX_FIELD_BYTES)).repeat(16);
-    assert!(read_form(&(many.clone() + "--b--")).is_ok());
+    assert!(form_of(&(many.clone() + "--b--")).is_ok());
     let too_many = many + &field("x", "v") + "--b--";
-    assert_eq!(read_form(&too_many).err(), Some(Malformed::FieldsTooLong));
+    assert_eq!(form_of(&too_many).err(), Some(Malformed::FieldsTooLong));
 }
 
 #[test]
@@ -552,7 +459,7 @@ fn what_the_envelope_frames_our_own_reader_reads_back() {
     let envelope = Envelope::new([1; 24]);
     let body =
         envelope.opening("-1", Some("c"), "n.bin", "a/b") + "content" + &envelope.closing(None);
-    let parts = read(&"01".repeat(24), [body.as_bytes()]).expect("well formed");
+    let parts = read_parts(&"01".repeat(24), [body.as_bytes()]).expect("well formed");
     let names: Vec<&str> = parts.iter().map(|part| part.head.name.as_str()).collect();
     assert_eq!(
         names,

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::fault::TelegramFault;
 use crate::host::Answer;
+use crate::json::Object;
 
 /// A file that Telegram has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ struct Envelope<T> {
     result: Option<T>,
     error_code: Option<u16>,
     description: Option<String>,
-    parameters: Option<Parameters>,
+    parameters: Option<Object<Parameters>>,
 }
 
 #[derive(Deserialize)]
@@ -40,15 +41,15 @@ struct Parameters {
 struct Message {
     #[serde(default)]
     message_id: i64,
-    document: Option<File>,
-    video: Option<File>,
-    audio: Option<File>,
-    animation: Option<File>,
-    voice: Option<File>,
-    sticker: Option<File>,
-    video_note: Option<File>,
+    document: Option<Object<File>>,
+    video: Option<Object<File>>,
+    audio: Option<Object<File>>,
+    animation: Option<Object<File>>,
+    voice: Option<Object<File>>,
+    sticker: Option<Object<File>>,
+    video_note: Option<Object<File>>,
     #[serde(default)]
-    photo: Vec<File>,
+    photo: Vec<Object<File>>,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +71,7 @@ struct File {
 /// # Errors
 /// What the answer means, when it is not a stored file with ids to find it by.
 pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
-    read_result(answer).and_then(|message| stored(message).ok_or(TelegramFault::NoIds))
+    read_result(answer).and_then(|Object(message)| stored(message).ok_or(TelegramFault::NoIds))
 }
 
 /// Reads the result of any method.
@@ -78,11 +79,11 @@ pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
 /// # Errors
 /// What the answer means, when it is none.
 pub fn read_result<T: DeserializeOwned>(answer: &Answer) -> Result<T, TelegramFault> {
-    let Ok(envelope) = serde_json::from_slice::<Envelope<T>>(&answer.body) else {
+    let Ok(Object(envelope)) = serde_json::from_slice::<Object<Envelope<T>>>(&answer.body) else {
         return Err(TelegramFault::from_foreign_answer(answer));
     };
     if !envelope.ok {
-        let parameters = envelope.parameters;
+        let parameters = envelope.parameters.map(|Object(parameters)| parameters);
         return Err(TelegramFault::from_error(
             envelope.error_code.unwrap_or(answer.status),
             envelope.description,
@@ -101,7 +102,7 @@ fn stored(message: Message) -> Option<Stored> {
     let largest_photo = message
         .photo
         .into_iter()
-        .max_by_key(|photo| (photo.width.saturating_mul(photo.height), photo.file_size));
+        .max_by_key(|Object(photo)| (photo.width.saturating_mul(photo.height), photo.file_size));
     let (kind, file) = [
         ("animation", message.animation),
         ("video", message.video),
@@ -113,7 +114,7 @@ fn stored(message: Message) -> Option<Stored> {
         ("photo", largest_photo),
     ]
     .into_iter()
-    .find_map(|(kind, file)| file.map(|file| (kind, file)))?;
+    .find_map(|(kind, file)| file.map(|Object(file)| (kind, file)))?;
     // A message id of 0 stands for one that was scheduled: it names nothing yet.
     (message.message_id != 0 && !file.file_id.is_empty()).then_some(Stored {
         message_id: message.message_id,

@@ -78,6 +78,9 @@ fn a_success_that_cannot_be_read_leaves_the_outcome_unknown() {
         r#"{"ok":true,"result":{"mess"#,
         "[]",
         "null",
+        // The fields without their names.
+        r#"[true,{"message_id":7,"document":{"file_id":"F"}},null,null,null]"#,
+        r#"{"ok":true,"result":{"message_id":7,"document":["F",null,null,3,0,0]}}"#,
     ] {
         assert_eq!(
             fault(200, body),

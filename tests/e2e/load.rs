@@ -292,3 +292,29 @@ async fn slow_clients_do_not_hold_fast_ones_up() {
     }
     harness.finish().await;
 }
+
+/// Each announces 30 MB whose token comes last, and stops after a little: two of them would fill the
+/// budget if it went by what is announced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_clients_that_stop_in_the_middle_keep_nobody_out() {
+    let _heavy = HEAVY.lock().await;
+    let harness = Harness::usual().await;
+    let slow = buffered(&harness, 30 * MB);
+    let mut stopped = Vec::new();
+    for _ in 0..100 {
+        stopped.push(harness.begin(&slow, 40_000).await);
+    }
+    harness.turn().await;
+    for shape in [Shape::FileFirst, Shape::TokenFirst, Shape::RawPut] {
+        for size in [1000, 30 * MB] {
+            let file = File::of_size(size);
+            let request = shape.request(&harness.demo.auth_token, &file);
+            let reply = harness.send(&request).await;
+            harness.assert_stored(&harness.demo, &file, &reply).await;
+        }
+    }
+    drop(stopped);
+    harness.uploads_ended(106).await;
+    assert_eq!(harness.messages().await.len(), 6);
+    harness.finish().await;
+}

@@ -12,15 +12,17 @@
 //! idempotency key, a lane that knows the user takes the key, or turns into a repeat, and asks for
 //! leave before the closing boundary.
 
+mod held;
 mod incoming;
 mod patience;
+mod repeat;
 mod report;
+mod target;
 mod transmit;
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use futures_util::future::join;
@@ -28,25 +30,23 @@ use futures_util::future::join;
 use crate::config::Config;
 use crate::credentials::{AuthToken, Credentials, Source, obtain};
 use crate::error::Error;
-use crate::host::{Answer, Body as _, Call, Chunk as _, Host, Method, Open, Sink as _, UnixMillis};
+use crate::host::{Body as _, Chunk as _, Host, Open, Sink as _};
 use crate::http::RequestHead;
-use crate::idempotency::{Attempt, Earlier, IdempotencyKey};
+use crate::idempotency::{Attempt, IdempotencyKey};
 use crate::isolate::Shared;
 use crate::multipart::Malformed;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
 use crate::notify::{self, Event, Message, Notified};
 use crate::route::{RawFile, Route};
-use crate::telegram::pace::{MAX_WAIT_MS, Turn};
-use crate::telegram::{
-    self, ChatId, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored, TelegramFault,
-};
+use crate::telegram::{self, ChatId, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored};
 use crate::text::hex;
 
+use held::{Held, HeldPiece};
 use incoming::{Incoming, Piece};
 use patience::{Deadline, Patience};
 pub use report::{Lane, Outcome, Receipt, Report};
-use transmit::{Broken, Transmission, Undone, after_commit, transmit};
+use transmit::{Transmission, transmit};
 
 /// Forms up to this `Content-Length`, in bytes, take the small lane.
 const SMALL_FORM_BYTES: u64 = 256 * 1024;
@@ -56,8 +56,6 @@ const MAX_FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// The name of a file that has none.
 const DEFAULT_FILE_NAME: &str = "file";
 const EVENT_ID_BYTES: usize = 16;
-/// How often a file that is held is sent at the most. Each try but the first has a reason of its own.
-const MAX_TRIES: u32 = 3;
 
 /// Puts the request's file into the user's channel, and tells the backend.
 ///
@@ -179,20 +177,6 @@ struct Sent {
     migrated_to: Option<ChatId>,
     file: FileInfo,
     size: u64,
-}
-
-/// A file that is here as a whole.
-enum Held<'a, C> {
-    /// In this program's memory.
-    Bytes(&'a [u8]),
-    /// In pieces, most of them elsewhere.
-    Pieces(&'a [HeldPiece<C>]),
-}
-
-/// A piece of a file that is held until its token is known.
-enum HeldPiece<C> {
-    Range(Rc<C>, Range<usize>),
-    Bytes(Vec<u8>),
 }
 
 impl<'a, H: Host> Upload<'a, H> {
@@ -479,162 +463,6 @@ impl<'a, H: Host> Upload<'a, H> {
             .await
     }
 
-    /// The whole form is here, and can be sent again where nothing was stored and something has changed:
-    /// there are fresh credentials for those that Telegram refused, the chat's new id is known, or the
-    /// time that it asked for is over.
-    async fn send_held(
-        &mut self,
-        part: &FilePart,
-        fields: &Fields,
-        held: Held<'_, H::Chunk>,
-        size: u64,
-    ) -> Result<Sent, Stop> {
-        let token = self.token(fields)?.ok_or(Error::TokenRequired)?;
-        if size == 0 {
-            return Err(Error::EmptyFile.into());
-        }
-        let file = file_info(part, fields);
-        let caption = caption(fields, &file)?;
-        let mut tries = 0;
-        let mut known = None;
-        loop {
-            tries += 1;
-            let (credentials, source) = match known.take() {
-                Some(known) => known,
-                None => self.credentials(&token, fields).await?,
-            };
-            if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
-                return Err(earlier.retell(&file.name, size).into());
-            }
-            let target = self.target(credentials, source);
-            self.take_turn(&target, Some(size)).await?;
-            let began = self.host.now();
-            let result = self
-                .send_once(&target, &file, &caption, &held, size)
-                .await?;
-            match self.answered(began, result, &token, &target, Some(size)) {
-                Err(error) if tries < MAX_TRIES && may_do_better(&error, &target) => {
-                    if !error.blames_credentials() {
-                        known = Some((target.credentials, target.source));
-                    }
-                }
-                answered => {
-                    let ((), stored) = answered?;
-                    return Ok(target.sent(stored, file, size));
-                }
-            }
-        }
-    }
-
-    async fn send_once(
-        &self,
-        target: &Target,
-        file: &FileInfo,
-        caption: &str,
-        held: &Held<'_, H::Chunk>,
-        size: u64,
-    ) -> Result<Result<((), Answer), Undone>, Error> {
-        let envelope = self.envelope();
-        let opening = envelope.opening(
-            target.chat_id().as_str(),
-            Some(caption),
-            &file.name,
-            &file.content_type,
-        );
-        let closing = envelope.closing(None);
-        Ok(match held {
-            Held::Bytes(content) => {
-                self.attempt.commit(&file.name, size).await?;
-                let now = self.host.now();
-                // In two pieces the body tells a Telegram that is not there from one that may
-                // have the file; in one it goes out at two thirds of the cost.
-                let (closing, last) = if self.shared.telegram.is_likely(now) {
-                    (closing.as_bytes(), Vec::new())
-                } else {
-                    (&[][..], closing.into_bytes())
-                };
-                let timeout_ms = self.config().telegram_timeout_ms;
-                let call = Call {
-                    method: Method::Post,
-                    url: self.send_document_url(&target.credentials),
-                    headers: vec![("content-type", envelope.content_type())],
-                    body: [opening.as_bytes(), content, closing].concat(),
-                    last,
-                    timeout_ms: self.deadline.bound(timeout_ms, now)?,
-                    max_answer_bytes: telegram::MAX_ANSWER_BYTES,
-                };
-                let answer = self.host.call(call).await;
-                answer
-                    .map(|answer| ((), answer))
-                    .map_err(|fault| after_commit(fault).into())
-            }
-            Held::Pieces(pieces) => {
-                let length = size + (opening.len() + closing.len()) as u64;
-                let (sink, answer) = self.open(&target.credentials, &envelope, Some(length));
-                let transmission = self.transmission();
-                let leave = self.attempt.commit(&file.name, size);
-                let pump = write_pieces(&transmission, sink, &opening, pieces, leave, &closing);
-                transmit(&transmission, pump, answer).await
-            }
-        })
-    }
-
-    /// Reads a raw file through that came before, and sends nothing. A file whose length tells that it
-    /// is another one is not read.
-    async fn repeat_raw(
-        &self,
-        earlier: Earlier,
-        file: &FileInfo,
-        length: Option<u64>,
-        body: &mut H::Body,
-    ) -> Result<String, Error> {
-        if let Some(length) = length {
-            let reply = earlier.retell(&file.name, length)?;
-            body.drain(length).await;
-            return Ok(reply);
-        }
-        let patience = self.patience();
-        let size = patience.of(async {
-            let mut size = 0;
-            while let Some(chunk) = body.read().await.map_err(|_| Error::ClientGone)? {
-                patience.step();
-                size += chunk.len() as u64;
-                if size > self.config().max_upload_bytes {
-                    return Err(self.too_large());
-                }
-                body.recycle(chunk);
-            }
-            Ok(size)
-        });
-        earlier.retell(&file.name, size.await??)
-    }
-
-    /// Reads a form through whose file came before, and sends nothing.
-    async fn repeat_form(
-        &self,
-        earlier: Earlier,
-        credentials: &Credentials,
-        part: &FilePart,
-        mut incoming: Incoming<'_, H::Body>,
-    ) -> Result<String, Error> {
-        let patience = self.patience();
-        let size = patience.of(async {
-            let mut size = 0;
-            while let Some(piece) = incoming.next_piece(&|| patience.step()).await? {
-                size += piece.len() as u64;
-                if size > self.config().max_upload_bytes {
-                    return Err(self.too_large());
-                }
-            }
-            Ok(size)
-        });
-        let size = size.await??;
-        let fields = incoming.fields();
-        self.token(fields)?;
-        self.check_user(credentials, fields)?;
-        earlier.retell(&file_info(part, fields).name, size)
-    }
-
     /// Tells the backend, and writes the receipt.
     async fn conclude(&mut self, sent: Sent, request_id: &str) -> Receipt {
         let Sent {
@@ -749,44 +577,6 @@ impl<'a, H: Host> Upload<'a, H> {
         Patience::new(self.host, self.deadline)
     }
 
-    fn target(&self, credentials: Rc<Credentials>, source: Source) -> Target {
-        let migrations = self.shared.migrations.borrow();
-        Target {
-            migrated_to: migrations.of(&credentials.chat_id).cloned(),
-            credentials,
-            source,
-        }
-    }
-
-    /// Waits until it is this upload's turn, where Telegram has asked for patience.
-    ///
-    /// # Errors
-    /// The 429 that Telegram would answer, when that is too long to wait.
-    async fn take_turn(&self, target: &Target, size: Option<u64>) -> Result<(), Error> {
-        let bot = &target.credentials.bot_token;
-        let now = self.host.now();
-        let turn = self
-            .shared
-            .pacer
-            .borrow_mut()
-            .take_turn(bot, target.chat_id(), size, now);
-        match turn {
-            Turn::Now => Ok(()),
-            Turn::After { ms } => {
-                let ms = u32::try_from(ms).unwrap_or(u32::MAX);
-                self.host.sleep(self.deadline.bound(ms, now)?).await;
-                Ok(())
-            }
-            Turn::Full { retry_after } => Err(Error::Telegram {
-                fault: TelegramFault::RetryAfter {
-                    description: format!("Too Many Requests: retry after {retry_after}"),
-                    seconds: retry_after,
-                },
-                with_fresh_credentials: true,
-            }),
-        }
-    }
-
     fn envelope(&self) -> Envelope {
         let mut entropy = [0; BOUNDARY_ENTROPY_BYTES];
         self.host.fill_random(&mut entropy);
@@ -812,115 +602,6 @@ impl<'a, H: Host> Upload<'a, H> {
             max_answer_bytes: telegram::MAX_ANSWER_BYTES,
         })
     }
-
-    /// What Telegram's answer means. What it says of the credentials, the chat and its own patience is
-    /// kept for the uploads to come.
-    fn answered<T>(
-        &mut self,
-        began: UnixMillis,
-        result: Result<(T, Answer), Undone>,
-        token: &AuthToken,
-        target: &Target,
-        size: Option<u64>,
-    ) -> Result<(T, Stored), Error> {
-        let now = self.host.now();
-        self.report.telegram_ms = Some(now.saturating_sub(began));
-        match &result {
-            Ok(_) => self.shared.telegram.heard(now),
-            Err(Undone::Telegram(_)) => self.shared.telegram.lost(),
-            Err(Undone::Request(_)) => {}
-        }
-        let fault = match result {
-            Ok((sent, answer)) => match telegram::read_answer(&answer) {
-                Ok(stored) => return Ok((sent, stored)),
-                Err(fault) => fault,
-            },
-            Err(Undone::Telegram(fault)) => fault,
-            Err(Undone::Request(error)) => return Err(error),
-        };
-        let credentials = &target.credentials;
-        match &fault {
-            TelegramFault::RetryAfter { seconds, .. } => {
-                self.shared.pacer.borrow_mut().told_to_wait(
-                    &credentials.bot_token,
-                    target.chat_id(),
-                    size,
-                    *seconds,
-                    now,
-                );
-            }
-            TelegramFault::ChatMoved { to, .. } => {
-                let from = credentials.chat_id.clone();
-                self.shared.migrations.borrow_mut().note(from, *to);
-            }
-            TelegramFault::ChatRefused { .. } if target.migrated_to.is_some() => {
-                let from = &credentials.chat_id;
-                self.shared.migrations.borrow_mut().forget(from);
-            }
-            fault if fault.blames_credentials() => {
-                self.shared
-                    .cache
-                    .borrow_mut()
-                    .drop_refused(&token.hash(), credentials);
-            }
-            _ => {}
-        }
-        Err(Error::Telegram {
-            fault,
-            with_fresh_credentials: target.source == Source::Miss,
-        })
-    }
-}
-
-/// Where a file goes.
-struct Target {
-    credentials: Rc<Credentials>,
-    source: Source,
-    /// Where the credentials' chat is now, if it has moved.
-    migrated_to: Option<ChatId>,
-}
-
-impl Target {
-    fn chat_id(&self) -> &ChatId {
-        self.migrated_to
-            .as_ref()
-            .unwrap_or(&self.credentials.chat_id)
-    }
-
-    fn sent(self, stored: Stored, file: FileInfo, size: u64) -> Sent {
-        Sent {
-            stored,
-            credentials: self.credentials,
-            migrated_to: self.migrated_to,
-            file,
-            size,
-        }
-    }
-}
-
-/// Writes it all; the closing boundary with `leave`.
-async fn write_pieces<H: Host>(
-    transmission: &Transmission<'_, H>,
-    mut sink: H::Sink,
-    opening: &str,
-    pieces: &[HeldPiece<H::Chunk>],
-    leave: impl Future<Output = Result<(), Error>>,
-    closing: &str,
-) -> Result<(), Broken> {
-    sink.write(opening.as_bytes()).await?;
-    for piece in pieces {
-        transmission.writes();
-        match piece {
-            HeldPiece::Range(chunk, range) => sink.write_range(chunk, range.clone()).await?,
-            HeldPiece::Bytes(bytes) => sink.write(bytes).await?,
-        }
-    }
-    transmission.writes();
-    leave.await?;
-    sink.write(closing.as_bytes()).await?;
-    transmission.commits();
-    sink.close().await?;
-    Ok(())
 }
 
 impl<C> Piece<C> {
@@ -929,25 +610,6 @@ impl<C> Piece<C> {
             Self::Range(_, range) => range.len(),
             Self::Held(held) => *held,
         }
-    }
-}
-
-/// Whether the same file may be taken when it is sent again: what the fault is about has changed, or
-/// changes within the time that an upload waits.
-fn may_do_better(error: &Error, target: &Target) -> bool {
-    let Error::Telegram {
-        fault,
-        with_fresh_credentials,
-    } = error
-    else {
-        return false;
-    };
-    match fault {
-        TelegramFault::RetryAfter { seconds, .. } => u64::from(*seconds) * 1000 < MAX_WAIT_MS,
-        // Followed once.
-        TelegramFault::ChatMoved { .. } => target.migrated_to.is_none(),
-        TelegramFault::ChatRefused { .. } if target.migrated_to.is_some() => false,
-        fault => fault.blames_credentials() && !with_fresh_credentials,
     }
 }
 

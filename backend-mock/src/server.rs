@@ -12,19 +12,27 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
+    middleware,
     response::{IntoResponse, Response},
 };
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{MissedTickBehavior, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
     backend::{
-        self, error::ApiError, password::PasswordCost, signature::WebhookSecret, token::Tokens,
+        self,
+        credentials::{DeploymentBot, place},
+        error::ApiError,
+        password::PasswordCost,
+        request,
+        signature::WebhookSecret,
+        static_tokens::StaticTokens,
+        token::Tokens,
     },
     blobs::BlobStore,
     connection,
@@ -32,14 +40,20 @@ use crate::{
         self, Control,
         faults::{self, Point},
     },
+    limits::{Limits, RequestLimits},
     provision::{ProvisionError, Provisioned, Setup},
-    secrets::{MasterKey, SecretsError},
-    store::{Store, StoreError},
+    secrets::{KeyRing, SecretsError},
+    store::{Database, Store, StoreError, sealed::COLUMNS},
     telegram::{Target, Telegram},
+    write_behind::{self, WriteBehind},
 };
 
 /// How long requests at hand may take to end at a shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// The worker's own default: 50 MB less 16 KB for the form around the file.
+const DEFAULT_MAX_UPLOAD_BYTES: u64 = 52_412_416;
+/// How often clients that have gone are forgotten, in rounds of [`write_behind::INTERVAL`].
+const FORGET_ROUNDS: u32 = 60;
 /// Pause after a connection could not be accepted, as when file descriptors have run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -64,6 +78,8 @@ impl From<&str> for Data {
 
 /// How the server is to run.
 #[derive(Clone)]
+// Switches that have nothing to do with each other.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Options {
     /// Address and port to listen at; port 0 takes a free one.
     pub listen: String,
@@ -75,14 +91,34 @@ pub struct Options {
     pub control: bool,
     /// Whether the emulated Telegram has rate limits.
     pub rate_limits: bool,
-    /// Base64 of the 32 bytes that secrets are sealed under.
+    /// A PostgreSQL server (`postgres://…`) in place of the SQLite file. What else is beside the file
+    /// stays there.
+    pub database_url: Option<String>,
+    /// Base64 of the 32 bytes that secrets are sealed under, or a list `label:base64,label:base64`:
+    /// the first seals, all open.
     pub encryption_key: Option<String>,
+    /// A file with such a list, in place of `<file>.key`; read again when a key is added to it.
+    pub encryption_key_file: Option<PathBuf>,
     /// The secret of access tokens, in place of one derived from the encryption key.
     pub jwt_secret: Option<String>,
     /// The secret that webhooks must be signed with.
     pub webhook_secret: Option<WebhookSecret>,
     /// How costly password hashes are.
     pub password_cost: PasswordCost,
+    /// Whether Telegram is emulated under `/bot<token>/…`.
+    pub emulator: bool,
+    /// Tokens of the deployment, each of which stands for a user of its own.
+    pub api_tokens: StaticTokens,
+    /// The bot and channel of users that have none of their own.
+    pub deployment_bot: Option<DeploymentBot>,
+    /// How many requests are taken.
+    pub request_limits: RequestLimits,
+    /// Whether a proxy in front adds the client's address to `X-Forwarded-For`.
+    pub trust_forwarded_for: bool,
+    /// Where clients upload to.
+    pub worker_url: Option<String>,
+    /// The largest upload that the worker takes, in bytes.
+    pub max_upload_bytes: u64,
 }
 
 impl Default for Options {
@@ -93,10 +129,19 @@ impl Default for Options {
             demo: false,
             control: false,
             rate_limits: false,
+            database_url: None,
             encryption_key: None,
+            encryption_key_file: None,
             jwt_secret: None,
             webhook_secret: None,
             password_cost: PasswordCost::default(),
+            emulator: true,
+            api_tokens: StaticTokens::default(),
+            deployment_bot: None,
+            request_limits: RequestLimits::default(),
+            trust_forwarded_for: false,
+            worker_url: None,
+            max_upload_bytes: DEFAULT_MAX_UPLOAD_BYTES,
         }
     }
 }
@@ -149,13 +194,15 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let base_url = format!("http://{address}");
         let app = Arc::new(open(&options, base_url.clone()).await?);
+        app.add_token_users().await.map_err(ProvisionError::from)?;
         let demo = if options.demo {
             Some(app.demo().await.map_err(ProvisionError::from)?)
         } else {
             None
         };
         let stop = CancellationToken::new();
-        let router = router(&app, options.control);
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&app), stop.clone()));
+        let router = router(&app, &options);
         let serving = tokio::spawn(accept(listener, router, stop.clone()));
         Ok(Running {
             base_url,
@@ -164,6 +211,7 @@ impl Server {
             app,
             stop,
             serving: Some(serving),
+            upkeep,
         })
     }
 }
@@ -180,6 +228,7 @@ pub struct Running {
     app: Arc<App>,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
+    upkeep: JoinHandle<()>,
 }
 
 impl Running {
@@ -192,7 +241,7 @@ impl Running {
     }
 
     /// Takes no more requests, answers those at hand (for at most ten seconds), and closes the
-    /// data.
+    /// data, with what was gathered written.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         if let Some(serving) = self.serving.take()
@@ -200,6 +249,7 @@ impl Running {
         {
             tracing::error!(%error, "the server ended badly");
         }
+        self.app.write_behind.flush(&self.app.store).await;
         self.app.store.close().await;
     }
 }
@@ -210,42 +260,121 @@ impl Drop for Running {
         if let Some(serving) = &self.serving {
             serving.abort();
         }
+        self.upkeep.abort();
     }
 }
 
 async fn open(options: &Options, base_url: String) -> Result<App, StartError> {
-    let given_key = options.encryption_key.as_deref();
-    let given_key = given_key.map(MasterKey::from_base64).transpose()?;
-    let (store, key, blobs) = match &options.data {
-        Data::Memory => {
-            let key = given_key.map_or_else(MasterKey::generate, Ok)?;
-            let blobs = BlobStore::temporary().map_err(folder(&std::env::temp_dir()))?;
-            (Store::in_memory().await?, key, blobs)
-        }
+    let blobs = match &options.data {
+        Data::Memory => BlobStore::temporary().map_err(folder(&std::env::temp_dir()))?,
         Data::File(path) => {
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).map_err(folder(parent))?;
-            }
-            let key = given_key.map_or_else(|| MasterKey::from_file(&beside(path, ".key")), Ok)?;
             let files = beside(path, ".files");
-            let blobs = BlobStore::open(files.clone()).map_err(folder(&files))?;
-            (Store::open(path).await?, key, blobs)
+            BlobStore::open(files.clone()).map_err(folder(&files))?
         }
     };
+    let store = open_store(options).await?;
+    let key = open_keys(options)?;
+    check_keys(&store, &key).await?;
     let tokens = match &options.jwt_secret {
         Some(secret) => Tokens::new(secret.as_bytes()),
-        None => Tokens::new(&key.derive("jwt")),
+        None => Tokens::new(&key.derive("jwt")?),
     };
     Ok(App {
         telegram: Telegram::new(store.clone(), blobs, options.rate_limits),
         store,
+        write_behind: WriteBehind::default(),
         key,
         tokens,
+        static_tokens: options.api_tokens.clone(),
+        limits: Limits::new(options.request_limits),
         password_cost: options.password_cost,
         webhook_secret: options.webhook_secret.clone(),
+        deployment_bot: options.deployment_bot.clone(),
         control: Control::default(),
         base_url,
+        worker_url: options.worker_url.clone(),
+        max_upload_bytes: options.max_upload_bytes,
+        trust_forwarded_for: options.trust_forwarded_for,
     })
+}
+
+/// Opens the database.
+pub(crate) async fn open_store(options: &Options) -> Result<Store, StartError> {
+    let database = match (&options.database_url, &options.data) {
+        (Some(url), _) => Database::from_url(url)?,
+        (None, Data::Memory) => Database::Memory,
+        (None, Data::File(path)) => {
+            make_folder_of(path)?;
+            Database::File(path.clone())
+        }
+    };
+    Ok(Store::open(&database).await?)
+}
+
+/// Opens the keys; makes one where none is given and none is there.
+pub(crate) fn open_keys(options: &Options) -> Result<KeyRing, StartError> {
+    let given = (&options.encryption_key, &options.encryption_key_file);
+    Ok(match (given, &options.data) {
+        ((Some(text), _), _) => KeyRing::from_text(text)?,
+        ((None, Some(path)), _) => KeyRing::from_file(path)?,
+        ((None, None), Data::Memory) => KeyRing::generate()?,
+        ((None, None), Data::File(path)) => {
+            make_folder_of(path)?;
+            KeyRing::from_file(&beside(path, ".key"))?
+        }
+    })
+}
+
+/// Refuses keys that do not open what the database holds; notes the one that seals from now on.
+async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
+    let noted = store.seal_keys().await?;
+    let keys = ring.keys();
+    let missing = noted
+        .iter()
+        .find(|(id, _)| keys.iter().all(|key| key.key.id_text() != *id));
+    if let Some((_, label)) = missing {
+        return Err(SecretsError::MissingKey(label.clone()).into());
+    }
+    if noted.is_empty() {
+        // A database of an earlier release: no key was noted.
+        for column in COLUMNS {
+            for value in store.sealed_values(column, "", 1).await? {
+                ring.open(place(column, &value.user_id, &value.row), &value.sealed)?;
+            }
+        }
+    }
+    if let Some(first) = keys.first() {
+        store
+            .use_seal_key(&first.key.id_text(), &first.label)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What is done beside the requests: writing what was gathered, learning keys, forgetting clients.
+async fn upkeep(app: Arc<App>, stop: CancellationToken) {
+    let mut rounds = tokio::time::interval(write_behind::INTERVAL);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for round in (0..FORGET_ROUNDS).cycle() {
+        tokio::select! {
+            _ = rounds.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        app.write_behind.flush(&app.store).await;
+        if let Err(error) = app.key.reload() {
+            tracing::error!(%error, "the keys stay as they were");
+        }
+        if round == 0 {
+            app.limits.forget_idle();
+        }
+    }
+}
+
+fn make_folder_of(path: &Path) -> Result<(), StartError> {
+    match path.parent() {
+        Some(parent) => std::fs::create_dir_all(parent).map_err(folder(parent)),
+        None => Ok(()),
+    }
 }
 
 fn folder(path: &Path) -> impl FnOnce(io::Error) -> StartError {
@@ -259,13 +388,23 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn router(app: &Arc<App>, control: bool) -> Router {
-    let mut router = Router::new().nest("/api", backend::routes(app));
-    if control {
+fn router(app: &Arc<App>, options: &Options) -> Router {
+    let mut router = backend::routes(app);
+    if options.control {
         router = router.nest("/_control", control::routes());
     }
-    // The paths of the Bot API begin in the middle of a segment, which no route can.
-    router.fallback(telegram).with_state(Arc::clone(app))
+    let router = if options.emulator {
+        // The paths of the Bot API begin in the middle of a segment, which no route can.
+        router.fallback(telegram)
+    } else {
+        router.fallback(async || ApiError::NotFound)
+    };
+    router
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            request::observe,
+        ))
+        .with_state(Arc::clone(app))
 }
 
 async fn telegram(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -293,8 +432,8 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let serving = connection::serve(stream, router.clone(), stop.clone());
+            Ok((stream, peer)) => {
+                let serving = connection::serve(stream, peer.ip(), router.clone(), stop.clone());
                 connections.spawn(async {
                     if let Err(error) = serving.await {
                         tracing::debug!(%error, "a connection ended early");

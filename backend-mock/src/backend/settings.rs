@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
-    error::ApiError,
+    error::{ApiError, Refusals},
     extract::{Caller, JsonBody},
 };
 use crate::{
@@ -16,29 +16,43 @@ use crate::{
     telegram::{Telegram, token::BotToken},
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct BotSettings {
     bot_token: String,
     channel_id: Option<ChannelId>,
 }
 
 /// A chat id, as a string or a number.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum ChannelId {
     Text(String),
     Number(i64),
 }
 
-/// `POST /api/settings/bot-token`
+/// The bot that was set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BotSaved {
+    /// Always `true`.
+    success: bool,
+    bot_username: String,
+    /// What is set now, or what is yet to be set.
+    message: &'static str,
+}
+
+/// Set the bot and the channel
 ///
 /// Nothing is stored that Telegram would refuse: a wrong setting shows here, where its owner looks
 /// on, and not at the next upload. Without a `channel_id` the one that is set stays.
+#[utoipa::path(
+    post, path = "/settings/bot-token", tag = "settings", security(("token" = [])),
+    request_body = BotSettings, responses((status = 200, body = BotSaved), Refusals)
+)]
 pub(super) async fn set_bot_token(
     State(app): State<Arc<App>>,
     caller: Caller,
     JsonBody(settings): JsonBody<BotSettings>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<BotSaved>, ApiError> {
     let bot_token = BotToken::parse(settings.bot_token.trim())
         .ok_or_else(|| ApiError::Refused("This is not a bot token".to_owned()))?;
     let bot = app.telegram.get_me(&bot_token).await?;
@@ -61,17 +75,18 @@ pub(super) async fn set_bot_token(
         &bot.username,
         bot_token.expose(),
         channel_id.as_deref(),
+        &caller.entry("credentials.set", None),
     )
     .await?;
-    Ok(Json(json!({
-        "success": true,
-        "bot_username": bot.username,
-        "message": if channel_id.is_some() {
+    Ok(Json(BotSaved {
+        success: true,
+        bot_username: bot.username,
+        message: if channel_id.is_some() {
             "Bot token saved; the bot can post into the channel."
         } else {
             "Bot token saved. Add a channel to finish."
         },
-    })))
+    }))
 }
 
 /// Refuses a channel that the bot cannot post into.

@@ -1,10 +1,15 @@
 //! Where a user's files go: the bot, the channel, and the user's own Telegram account.
 
-use super::{Store, StoreError, unix_now};
+use super::{
+    Store, StoreError,
+    audit::{self, AuditEntry},
+    unix_now,
+};
 
 /// A user's bot and channel, the token still sealed.
 #[derive(Debug)]
 pub(crate) struct Destination {
+    pub(crate) id: String,
     pub(crate) bot_token_sealed: Vec<u8>,
     pub(crate) channel_id: Option<String>,
 }
@@ -18,47 +23,59 @@ pub(crate) struct TelegramAccount {
 }
 
 impl Store {
-    /// The user's destination, if a bot was set.
-    pub(crate) async fn destination_of(
+    /// The user's preferred destination, if a bot was set.
+    pub(crate) async fn preferred_destination(
         &self,
         user_id: &str,
     ) -> Result<Option<Destination>, StoreError> {
-        Ok(sqlx::query_as::<_, (Vec<u8>, Option<String>)>(
-            "SELECT bot_token_sealed, channel_id FROM destinations WHERE user_id = $1",
+        Ok(sqlx::query_as::<_, (String, Vec<u8>, Option<String>)>(
+            "SELECT id, bot_token_sealed, channel_id FROM destinations \
+             WHERE user_id = $1 AND preferred = 1",
         )
         .bind(user_id)
         .fetch_optional(&self.read)
         .await?
-        .map(|(bot_token_sealed, channel_id)| Destination {
+        .map(|(id, bot_token_sealed, channel_id)| Destination {
+            id,
             bot_token_sealed,
             channel_id,
         }))
     }
 
-    /// Sets the user's destination in place of the one before.
-    pub(crate) async fn set_destination(
+    /// Sets the user's preferred destination: changes the one with this id, or adds it where the
+    /// user has none preferred. Says whether it was set; not so if another one is preferred by now.
+    pub(crate) async fn set_preferred_destination(
         &self,
         user_id: &str,
+        destination: &Destination,
         bot_username: &str,
-        bot_token_sealed: &[u8],
-        channel_id: Option<&str>,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let set = sqlx::query(
             "INSERT INTO destinations \
-             (id, user_id, bot_username, bot_token_sealed, channel_id, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (user_id) DO UPDATE SET bot_username = excluded.bot_username, \
-             bot_token_sealed = excluded.bot_token_sealed, channel_id = excluded.channel_id",
+             (id, user_id, bot_username, bot_token_sealed, channel_id, preferred, created_at) \
+             VALUES ($1, $2, $3, $4, $5, 1, $6) \
+             ON CONFLICT (user_id) WHERE preferred = 1 DO UPDATE SET \
+             bot_username = excluded.bot_username, \
+             bot_token_sealed = excluded.bot_token_sealed, channel_id = excluded.channel_id \
+             WHERE destinations.id = excluded.id",
         )
-        .bind(uuid::Uuid::new_v4().to_string())
+        .bind(&destination.id)
         .bind(user_id)
         .bind(bot_username)
-        .bind(bot_token_sealed)
-        .bind(channel_id)
+        .bind(&destination.bot_token_sealed)
+        .bind(&destination.channel_id)
         .bind(unix_now())
-        .execute(&self.write)
-        .await?;
-        Ok(())
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected()
+            == 1;
+        if set {
+            audit::add(&mut transaction, std::slice::from_ref(entry)).await?;
+        }
+        transaction.commit().await?;
+        Ok(set)
     }
 
     /// The user's own Telegram account, if one was connected.

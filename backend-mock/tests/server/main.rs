@@ -3,5 +3,8 @@
 mod accounts;
 mod bot_api;
 mod client;
+mod command_line;
 mod control;
+mod keys;
 mod persistence;
+mod requests;

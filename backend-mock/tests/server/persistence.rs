@@ -10,19 +10,19 @@ use backend_mock::{Data, Options, Provisioned, Running, Server};
 use crate::client::{get, get_as, messages, options, upload};
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = format!("backend-mock-test-{}", uuid::Uuid::new_v4());
         Self(std::env::temp_dir().join(name))
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.0.join("deep").join("mock.sqlite3")
     }
 
-    async fn start(&self) -> (Running, Provisioned) {
+    pub(crate) async fn start(&self) -> (Running, Provisioned) {
         let server = Server::start(self.options()).await.unwrap();
         let demo = server.demo.clone().unwrap();
         (server, demo)

@@ -1,9 +1,11 @@
 //! What every handler has at hand.
 
+use std::sync::Arc;
+
 use crate::{
     backend::{
-        credentials::DeploymentBot, password::PasswordCost, signature::WebhookSecret,
-        static_tokens::StaticTokens, token::Tokens,
+        bot_api::BotApi, credentials::DeploymentBot, password::PasswordCost,
+        signature::WebhookSecret, static_tokens::StaticTokens, token::Tokens,
     },
     control::Control,
     limits::Limits,
@@ -27,7 +29,9 @@ pub(crate) struct App {
     pub(crate) webhook_secret: Option<WebhookSecret>,
     /// Serves users that have no bot of their own.
     pub(crate) deployment_bot: Option<DeploymentBot>,
-    pub(crate) telegram: Telegram,
+    pub(crate) telegram: Arc<Telegram>,
+    /// What settings are checked with.
+    pub(crate) bot_api: BotApi,
     pub(crate) control: Control,
     /// Where this server is, without a slash at the end.
     pub(crate) base_url: String,

@@ -37,6 +37,8 @@ const EXAMPLES: [&str; 9] = [
     "secret-key",
     "your-",
 ];
+/// Telegram's own server of the Bot API.
+const TELEGRAM_API_URL: &str = "https://api.telegram.org";
 /// Limits in production, in requests a minute, where the environment names none. A worker asks for
 /// all of its users, so an address has far more than a user.
 const ADDRESS_PER_MINUTE: u32 = 60_000;
@@ -150,6 +152,7 @@ impl Environment {
             webhook_secret: self.parsed("WEBHOOK_SECRET")?,
             api_tokens: self.parsed("API_TOKENS")?.unwrap_or_default(),
             deployment_bot: self.deployment_bot()?,
+            telegram_api_url: self.telegram_api_url(),
             emulator: !self.production,
             request_limits: self.request_limits()?,
             trust_forwarded_for: self.parsed("TRUST_FORWARDED_FOR")?.unwrap_or_default(),
@@ -190,6 +193,11 @@ impl Environment {
             Some(what) => Err(weak("JWT_SECRET", what)),
             None => Ok(()),
         }
+    }
+
+    fn telegram_api_url(&self) -> Option<String> {
+        let in_production = || self.production.then(|| TELEGRAM_API_URL.to_owned());
+        self.text("TELEGRAM_API_URL").or_else(in_production)
     }
 
     fn deployment_bot(&self) -> Result<Option<DeploymentBot>, ConfigError> {
@@ -246,7 +254,7 @@ impl Environment {
 }
 
 /// Every variable that the process is asked for.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 17] = [
     "API_TOKENS",
     "DATABASE_URL",
     "DEBUG",
@@ -258,6 +266,7 @@ const VARIABLES: [&str; 16] = [
     "RATE_LIMIT_ADDRESS_PER_MINUTE",
     "RATE_LIMIT_SIGN_IN_PER_MINUTE",
     "RATE_LIMIT_USER_PER_MINUTE",
+    "TELEGRAM_API_URL",
     "TELEGRAM_BOT_TOKEN",
     "TELEGRAM_CHANNEL_ID",
     "TRUST_FORWARDED_FOR",
@@ -376,6 +385,7 @@ mod tests {
             panic!("refused");
         };
         assert!(!options.emulator);
+        assert_eq!(options.telegram_api_url.as_deref(), Some(TELEGRAM_API_URL));
         assert!(options.deployment_bot.is_none());
         assert_eq!(
             options.request_limits.user_per_minute,

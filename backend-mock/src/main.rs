@@ -26,6 +26,8 @@ Environment:
   JWT_SECRET           secret of access tokens; default: derived from the oldest encryption key
   WEBHOOK_SECRET       secret (whsec_…) that webhooks must be signed with; default: may be unsigned
   DATABASE_URL         postgres://… in place of the SQLite file
+  TELEGRAM_API_URL     the Bot API that settings are checked with; default: https://api.telegram.org in
+                       production, else the emulated one
   API_TOKENS           tokens of the deployment, like `admin:…,analyst:…`; each is a user of its own
   WORKER_URL           where clients upload to, for /api/auth/client-config
   MAX_UPLOAD_BYTES     the worker's limit, for the same; default: 52412416

@@ -26,6 +26,7 @@ use crate::{
     app::App,
     backend::{
         self,
+        bot_api::BotApi,
         credentials::{DeploymentBot, place},
         error::ApiError,
         password::PasswordCost,
@@ -105,6 +106,8 @@ pub struct Options {
     pub webhook_secret: Option<WebhookSecret>,
     /// How costly password hashes are.
     pub password_cost: PasswordCost,
+    /// The Bot API that settings are checked with, in place of the emulated one.
+    pub telegram_api_url: Option<String>,
     /// Whether Telegram is emulated under `/bot<token>/…`.
     pub emulator: bool,
     /// Tokens of the deployment, each of which stands for a user of its own.
@@ -135,6 +138,7 @@ impl Default for Options {
             jwt_secret: None,
             webhook_secret: None,
             password_cost: PasswordCost::default(),
+            telegram_api_url: None,
             emulator: true,
             api_tokens: StaticTokens::default(),
             deployment_bot: None,
@@ -171,6 +175,9 @@ pub enum StartError {
     /// There is no encryption key.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
+    /// There can be no client of the Bot API.
+    #[error("the client of Telegram's Bot API: {0}")]
+    Client(#[from] reqwest::Error),
     /// The demo user cannot be made or read.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
@@ -279,8 +286,14 @@ async fn open(options: &Options, base_url: String) -> Result<App, StartError> {
         Some(secret) => Tokens::new(secret.as_bytes()),
         None => Tokens::new(&key.derive("jwt")?),
     };
+    let telegram = Arc::new(Telegram::new(store.clone(), blobs, options.rate_limits));
+    let bot_api = match &options.telegram_api_url {
+        Some(url) => BotApi::remote(url)?,
+        None => BotApi::Emulated(Arc::clone(&telegram)),
+    };
     Ok(App {
-        telegram: Telegram::new(store.clone(), blobs, options.rate_limits),
+        telegram,
+        bot_api,
         store,
         write_behind: WriteBehind::default(),
         key,

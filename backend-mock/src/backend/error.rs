@@ -69,6 +69,9 @@ pub(crate) enum ApiError {
     /// 503: the database does not answer; the reason is in the log.
     #[error("The database does not answer")]
     NotReady,
+    /// 502: Telegram gave no answer; the reason is in the log.
+    #[error("Telegram cannot be reached: nothing was changed, try again")]
+    TelegramUnreachable,
     /// 500: the reason is in the log.
     #[error("Internal Server Error")]
     Internal,
@@ -90,6 +93,7 @@ impl ApiError {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TelegramUnreachable => StatusCode::BAD_GATEWAY,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -149,6 +153,7 @@ impl IntoResponses for Refusals {
             ("409", "No longer possible: `detail` says why"),
             ("413", "The body is too large"),
             ("415", "The body is in no form that is taken"),
+            ("502", "Telegram does not answer"),
             ("422", "The body or a parameter is not what is taken"),
             (
                 "429",

@@ -21,6 +21,7 @@ use crate::{
 
 mod accounts;
 pub(crate) mod api_key;
+pub(crate) mod bot_api;
 pub(crate) mod credentials;
 pub(crate) mod error;
 pub(crate) mod extract;

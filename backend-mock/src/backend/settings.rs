@@ -7,14 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    bot_api::{BotApi, BotUser},
     error::{ApiError, Refusals},
     extract::{Caller, JsonBody},
 };
-use crate::{
-    app::App,
-    store::telegram::Bot,
-    telegram::{Telegram, token::BotToken},
-};
+use crate::{app::App, telegram::token::BotToken};
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct BotSettings {
@@ -55,7 +52,7 @@ pub(super) async fn set_bot_token(
 ) -> Result<Json<BotSaved>, ApiError> {
     let bot_token = BotToken::parse(settings.bot_token.trim())
         .ok_or_else(|| ApiError::Refused("This is not a bot token".to_owned()))?;
-    let bot = app.telegram.get_me(&bot_token).await?;
+    let bot = app.bot_api.bot(&bot_token).await?;
     let given = settings.channel_id.map(|id| match id {
         ChannelId::Text(text) => text.trim().to_owned(),
         ChannelId::Number(number) => number.to_string(),
@@ -68,7 +65,7 @@ pub(super) async fn set_bot_token(
             .and_then(|(_, channel_id)| channel_id),
     };
     if let Some(channel_id) = &channel_id {
-        check_channel(&app.telegram, &bot, channel_id).await?;
+        check_channel(&app.bot_api, &bot_token, &bot, channel_id).await?;
     }
     app.set_bot_and_channel(
         &caller.user_id,
@@ -90,15 +87,20 @@ pub(super) async fn set_bot_token(
 }
 
 /// Refuses a channel that the bot cannot post into.
-async fn check_channel(telegram: &Telegram, bot: &Bot, channel_id: &str) -> Result<(), ApiError> {
-    let chat = telegram.get_chat(bot, channel_id).await?;
+async fn check_channel(
+    bot_api: &BotApi,
+    bot_token: &BotToken,
+    bot: &BotUser,
+    channel_id: &str,
+) -> Result<(), ApiError> {
+    let chat = bot_api.chat(bot_token, channel_id).await?;
     if chat.kind != "channel" {
         return Err(ApiError::Refused(format!(
             "This chat is a {}, not a channel",
             chat.kind
         )));
     }
-    if !telegram.get_own_rights(bot, channel_id).await?.can_post() {
+    if !bot_api.can_post(bot_token, bot, channel_id).await? {
         return Err(ApiError::Refused(format!(
             "@{} must be an administrator of the channel with the right to post messages",
             bot.username

@@ -15,6 +15,8 @@ INSERT INTO plans (name, uploads_a_month, bytes_a_month) VALUES
 
 -- A name in plans. Without REFERENCES: SQLite adds no such column with a default other than NULL.
 ALTER TABLE users ADD COLUMN plan TEXT NOT NULL DEFAULT 'free';
+-- Whoever was here before there were plans had no limit, and keeps none.
+UPDATE users SET plan = 'enterprise';
 
 -- A key is known by its SHA-256 only: 32 random bytes need no slow hash.
 CREATE TABLE api_keys (

@@ -11,7 +11,7 @@ mod table;
 mod users;
 
 use crate::{
-    Options, SecretsError, StartError, StoreError,
+    Data, Options, SecretsError, StartError, StoreError,
     backend::error::ApiError,
     server,
     store::{Store, audit::AuditEntry, unix_now},
@@ -68,6 +68,14 @@ impl From<ApiError> for CommandError {
 /// # Errors
 /// When the data cannot be opened, or what was asked for is not possible.
 pub async fn run(command: &Command, options: &Options, json: bool) -> Result<String, CommandError> {
+    if let (None, Data::File(path)) = (&options.database_url, &options.data)
+        && !path.exists()
+    {
+        let path = path.display();
+        return Err(CommandError::Refused(format!(
+            "there is no database at {path}: `--data` says where it is"
+        )));
+    }
     let store = server::open_store(options).await?;
     let answer = match command {
         Command::Keys(command) => keys::run(command, &store).await?,

@@ -85,6 +85,16 @@ async fn keys_are_made_used_rotated_and_revoked_while_the_server_runs() {
 }
 
 #[tokio::test]
+async fn a_command_makes_no_database_where_there_is_none() {
+    let folder = Folder::new();
+    let output = run(&folder, "users list").await;
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("there is no database at"), "{said}");
+    assert!(!folder.data().exists());
+}
+
+#[tokio::test]
 async fn uses_of_a_key_are_counted() {
     let folder = Folder::new();
     let (server, demo) = folder.start().await;

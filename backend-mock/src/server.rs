@@ -465,3 +465,31 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
         tracing::warn!("requests still at hand are cut off");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sealed::BOT_TOKEN;
+
+    #[tokio::test]
+    async fn a_ciphertext_that_is_copied_to_another_users_row_does_not_open() {
+        let options = Options {
+            data: Data::Memory,
+            ..Options::default()
+        };
+        let app = open(&options, String::new()).await.unwrap();
+        let victim = app.add_user(&Setup::default()).await.unwrap();
+        let thief = app.add_user(&Setup::default()).await.unwrap();
+        let mut values = app.store.sealed_values(BOT_TOKEN, "", 10).await.unwrap();
+        values.sort_by_key(|value| value.user_id == thief.user_id);
+        let [from, to] = values.try_into().unwrap();
+        let copied = from.sealed.clone();
+        assert_eq!(from.user_id, victim.user_id);
+        let resealed = app.store.reseal(BOT_TOKEN, &[(to, copied)]).await.unwrap();
+        assert_eq!(resealed, 1);
+        let stolen = app.bot_and_channel(&thief.user_id).await;
+        assert!(matches!(stolen, Err(ApiError::Internal)));
+        let own = app.bot_and_channel(&victim.user_id).await.unwrap();
+        assert_eq!(own.unwrap().0, victim.bot_token);
+    }
+}

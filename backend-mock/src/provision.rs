@@ -4,7 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    backend::{error::ApiError, extract::token_user_id},
+    backend::{
+        bot_api::BotUser,
+        bot_check::{CheckedBot, CheckedChannel},
+        error::ApiError,
+        extract::token_user_id,
+    },
     secrets::{SecretsError, random},
     store::{audit::AuditEntry, telegram::Bot, unix_now, users::User},
     telegram::{BotRights, token::BotToken},
@@ -17,6 +22,7 @@ const TOKEN_TTL_SECONDS: i64 = 30 * 24 * 3600;
 
 /// The plan of made users: a test or a demo is not to run out.
 const PLAN: &str = "enterprise";
+const CHANNEL_TITLE: &str = "TeleStore files";
 
 /// A user that is ready to upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,22 +144,27 @@ impl App {
         self.store
             .set_member(channel_id, bot.id, setup.bot_rights.name())
             .await?;
-        let channel_id = channel_id.to_string();
+        let bot = CheckedBot {
+            token: bot_token,
+            user: BotUser {
+                id: bot.id,
+                username: bot.username,
+            },
+        };
+        let channel = CheckedChannel {
+            id: channel_id.to_string(),
+            title: Some(CHANNEL_TITLE.to_owned()),
+        };
         if setup.configured {
-            self.set_bot_and_channel(
-                user_id,
-                &bot.username,
-                bot_token.expose(),
-                Some(&channel_id),
-                &entry(user_id, "credentials.set"),
-            )
-            .await?;
+            let entry = entry(user_id, "credentials.set");
+            self.set_preferred(user_id, &bot, Some(&channel), &entry)
+                .await?;
         }
         Ok(Provisioned {
             user_id: user_id.to_owned(),
             auth_token: self.tokens.issue(user_id, setup.token_ttl_seconds)?,
-            bot_token: bot_token.expose().to_owned(),
-            channel_id,
+            bot_token: bot.token.expose().to_owned(),
+            channel_id: channel.id,
         })
     }
 
@@ -172,7 +183,7 @@ impl App {
     async fn make_channel(&self) -> Result<i64, ApiError> {
         // Bot API ids of channels: -100, then the channel's own number.
         let id = -1_000_000_000_000 - random_number(1_000_000_000, 4_000_000_000)?;
-        self.store.add_channel(id, "TeleStore files").await?;
+        self.store.add_channel(id, CHANNEL_TITLE).await?;
         Ok(id)
     }
 }

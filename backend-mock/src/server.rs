@@ -469,10 +469,10 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sealed::BOT_TOKEN;
+    use crate::store::{destinations::Destination, sealed::BOT_TOKEN};
 
     #[tokio::test]
-    async fn a_ciphertext_that_is_copied_to_another_users_row_does_not_open() {
+    async fn a_ciphertext_that_is_copied_to_another_row_does_not_open() {
         let options = Options {
             data: Data::Memory,
             ..Options::default()
@@ -480,15 +480,40 @@ mod tests {
         let app = open(&options, String::new()).await.unwrap();
         let victim = app.add_user(&Setup::default()).await.unwrap();
         let thief = app.add_user(&Setup::default()).await.unwrap();
-        let mut values = app.store.sealed_values(BOT_TOKEN, "", 10).await.unwrap();
-        values.sort_by_key(|value| value.user_id == thief.user_id);
-        let [from, to] = values.try_into().unwrap();
-        let copied = from.sealed.clone();
-        assert_eq!(from.user_id, victim.user_id);
-        let resealed = app.store.reseal(BOT_TOKEN, &[(to, copied)]).await.unwrap();
-        assert_eq!(resealed, 1);
+        let own = app.store.preferred_destination(&victim.user_id).await;
+        let copied = own.unwrap().unwrap().bot_token_sealed;
+        let other = Destination {
+            id: "another".to_owned(),
+            label: String::new(),
+            bot_username: String::new(),
+            bot_token_sealed: b"sealed".to_vec(),
+            channel_id: None,
+            channel_title: None,
+            preferred: false,
+            created_at: 0,
+        };
+        let entry = app.store.audit_tail(None, 1).await.unwrap().remove(0).entry;
+        let other = app
+            .store
+            .add_destination(&victim.user_id, other, 2, &entry)
+            .await
+            .unwrap()
+            .unwrap();
+        let values = app.store.sealed_values(BOT_TOKEN, "", 10).await.unwrap();
+        let others: Vec<_> = values
+            .into_iter()
+            .filter(|value| value.sealed != copied)
+            .map(|value| (value, copied.clone()))
+            .collect();
+        assert_eq!(app.store.reseal(BOT_TOKEN, &others).await.unwrap(), 2);
+
         let stolen = app.bot_and_channel(&thief.user_id).await;
         assert!(matches!(stolen, Err(ApiError::Internal)));
+        let moved = app.store.destination(&victim.user_id, &other.id).await;
+        let moved = moved.unwrap().unwrap();
+        assert_eq!(moved.bot_token_sealed, copied);
+        let moved = app.open_bot_token(&victim.user_id, &moved);
+        assert!(matches!(moved, Err(ApiError::Internal)));
         let own = app.bot_and_channel(&victim.user_id).await.unwrap();
         assert_eq!(own.unwrap().0, victim.bot_token);
     }

@@ -33,8 +33,11 @@ pub(crate) struct BotUser {
 /// A chat, as getChat describes it.
 #[derive(Deserialize)]
 pub(crate) struct ChatInfo {
+    pub(crate) id: i64,
     #[serde(rename = "type")]
     pub(crate) kind: String,
+    /// Channels and groups have one.
+    pub(crate) title: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +90,11 @@ impl BotApi {
             Self::Emulated(telegram) => {
                 let bot = telegram.get_me(token).await?;
                 let chat = telegram.get_chat(&bot, chat_id).await?;
-                Ok(ChatInfo { kind: chat.kind })
+                Ok(ChatInfo {
+                    id: chat.id,
+                    kind: chat.kind,
+                    title: Some(chat.title),
+                })
             }
             Self::Remote { .. } => {
                 let chat_id = utf8_percent_encode(chat_id, NON_ALPHANUMERIC);

@@ -3,12 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use axum::{Json, extract::State};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    bot_check::{CheckedBot, CheckedChannel},
     error::{ApiError, Refusals},
-    extract::Caller,
+    extract::{ApiQuery, Caller},
 };
 use crate::{
     app::App,
@@ -17,6 +18,7 @@ use crate::{
         audit::AuditEntry,
         destinations::{Destination, TelegramAccount},
         sealed::{API_HASH, BOT_TOKEN, SESSION, SealedColumn},
+        unix_now,
     },
 };
 
@@ -50,6 +52,15 @@ pub(super) struct Credentials {
     user_id: String,
     backend_url: String,
     source: Source,
+    /// Which of the user's destinations this is; `null`: none of them.
+    destination_id: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Choice {
+    /// The id of one of the user's destinations; the preferred one if it is not said.
+    destination: Option<String>,
 }
 
 /// Whose bot and channel these are.
@@ -67,29 +78,44 @@ pub(super) struct LendableBot {
     bot_token: String,
     channel_id: String,
     source: Source,
+    destination_id: Option<String>,
 }
 
 /// Borrow a user's credentials
 ///
-/// For a worker that uploads in the user's name.
+/// For a worker that uploads in the user's name: those of the destination that is named, else the
+/// user's preferred ones, else the deployment's.
 #[utoipa::path(
-    get, path = "/worker/credentials", tag = "worker", security(("token" = [])),
+    get, path = "/worker/credentials", tag = "worker", security(("token" = [])), params(Choice),
     responses((status = 200, body = Credentials), Refusals)
 )]
 pub(super) async fn borrow(
     State(app): State<Arc<App>>,
     caller: Caller,
+    ApiQuery(choice): ApiQuery<Choice>,
 ) -> Result<Json<Credentials>, ApiError> {
-    let credentials = app.credentials_of(&caller.user_id).await;
-    let result = if credentials.is_ok() { "ok" } else { "refused" };
+    let chosen = choice.destination.as_deref();
+    let credentials = app.credentials_of(&caller.user_id, chosen).await;
+    let (target, result) = match &credentials {
+        Ok(credentials) => (credentials.destination_id.as_deref(), "ok"),
+        // An id that is not the user's is the client's own text: it is no target.
+        Err(_) => (None, "refused"),
+    };
     app.write_behind
-        .record(caller.entry_with_result("credentials.fetch", None, result));
+        .record(caller.entry_with_result("credentials.fetch", target, result));
     credentials.map(Json)
 }
 
 impl App {
-    async fn credentials_of(&self, user_id: &str) -> Result<Credentials, ApiError> {
-        let bot = self.lendable_bot(user_id).await?;
+    async fn credentials_of(
+        &self,
+        user_id: &str,
+        chosen: Option<&str>,
+    ) -> Result<Credentials, ApiError> {
+        let bot = match chosen {
+            Some(id) => self.chosen_bot(user_id, id).await?,
+            None => self.lendable_bot(user_id).await?,
+        };
         let bot = bot.ok_or(ApiError::NotConfigured)?;
         let account = self.store.telegram_account_of(user_id).await?;
         let open = |column, sealed: &[u8]| self.key.open(place(column, user_id, ""), sealed);
@@ -110,7 +136,15 @@ impl App {
             user_id: user_id.to_owned(),
             backend_url: self.base_url.clone(),
             source: bot.source,
+            destination_id: bot.destination_id,
         })
+    }
+
+    /// The bot and channel of one of the user's destinations; `None` if it has no channel yet.
+    async fn chosen_bot(&self, user_id: &str, id: &str) -> Result<Option<LendableBot>, ApiError> {
+        let destination = self.store.destination(user_id, id).await?;
+        let destination = destination.ok_or(ApiError::NoDestination)?;
+        self.lendable(user_id, destination)
     }
 
     /// The user's own bot and channel, else the deployment's, else none.
@@ -118,18 +152,30 @@ impl App {
         &self,
         user_id: &str,
     ) -> Result<Option<LendableBot>, ApiError> {
-        let own = self.bot_and_channel(user_id).await?;
-        if let Some((bot_token, Some(channel_id))) = own {
-            return Ok(Some(LendableBot {
-                bot_token,
-                channel_id,
-                source: Source::User,
-            }));
+        if let Some(destination) = self.store.preferred_destination(user_id).await?
+            && let Some(own) = self.lendable(user_id, destination)?
+        {
+            return Ok(Some(own));
         }
         Ok(self.deployment_bot.clone().map(|bot| LendableBot {
             bot_token: bot.bot_token,
             channel_id: bot.channel_id,
             source: Source::Deployment,
+            destination_id: None,
+        }))
+    }
+
+    fn lendable(
+        &self,
+        user_id: &str,
+        destination: Destination,
+    ) -> Result<Option<LendableBot>, ApiError> {
+        let bot_token = self.open_bot_token(user_id, &destination)?;
+        Ok(destination.channel_id.map(|channel_id| LendableBot {
+            bot_token,
+            channel_id,
+            source: Source::User,
+            destination_id: Some(destination.id),
         }))
     }
 
@@ -141,34 +187,38 @@ impl App {
         let Some(destination) = self.store.preferred_destination(user_id).await? else {
             return Ok(None);
         };
-        let place = place(BOT_TOKEN, user_id, &destination.id);
-        let bot_token = self.key.open(place, &destination.bot_token_sealed)?;
+        let bot_token = self.open_bot_token(user_id, &destination)?;
         Ok(Some((bot_token, destination.channel_id)))
     }
 
-    /// Makes the bot and channel the user's preferred destination; the token is sealed.
-    pub(crate) async fn set_bot_and_channel(
+    /// The token of a destination of the user's, in the clear.
+    pub(crate) fn open_bot_token(
         &self,
         user_id: &str,
-        bot_username: &str,
-        bot_token: &str,
-        channel_id: Option<&str>,
+        destination: &Destination,
+    ) -> Result<String, ApiError> {
+        let place = place(BOT_TOKEN, user_id, &destination.id);
+        Ok(self.key.open(place, &destination.bot_token_sealed)?)
+    }
+
+    /// Makes the bot and channel the user's preferred destination; the token is sealed.
+    pub(crate) async fn set_preferred(
+        &self,
+        user_id: &str,
+        bot: &CheckedBot,
+        channel: Option<&CheckedChannel>,
         entry: &AuditEntry,
     ) -> Result<(), ApiError> {
         for _ in 0..SET_ATTEMPTS {
             // A token is sealed for its row, so the row is chosen before it is written.
             let id = match self.store.preferred_destination(user_id).await? {
                 Some(destination) => destination.id,
-                None => uuid::Uuid::new_v4().to_string(),
+                None => uuid::Uuid::now_v7().to_string(),
             };
-            let destination = Destination {
-                bot_token_sealed: self.key.seal(place(BOT_TOKEN, user_id, &id), bot_token)?,
-                channel_id: channel_id.map(str::to_owned),
-                id,
-            };
+            let destination = self.destination(user_id, id, bot, channel)?;
             let set = self
                 .store
-                .set_preferred_destination(user_id, &destination, bot_username, entry)
+                .set_preferred_destination(user_id, &destination, entry)
                 .await?;
             if set {
                 return Ok(());
@@ -177,6 +227,27 @@ impl App {
         Err(ApiError::Conflict(
             "The settings are being changed by another request; try again".to_owned(),
         ))
+    }
+
+    /// A destination that is yet to be stored; the token is sealed for the row with this id.
+    pub(super) fn destination(
+        &self,
+        user_id: &str,
+        id: String,
+        bot: &CheckedBot,
+        channel: Option<&CheckedChannel>,
+    ) -> Result<Destination, ApiError> {
+        let place = place(BOT_TOKEN, user_id, &id);
+        Ok(Destination {
+            label: String::new(),
+            bot_username: bot.user.username.clone(),
+            bot_token_sealed: self.key.seal(place, bot.token.expose())?,
+            channel_id: channel.map(|channel| channel.id.clone()),
+            channel_title: channel.and_then(|channel| channel.title.clone()),
+            preferred: true,
+            created_at: unix_now(),
+            id,
+        })
     }
 
     /// Connects the user's own Telegram account; its secrets are sealed.

@@ -63,6 +63,9 @@ pub(crate) enum ApiError {
     /// 404.
     #[error("Not Found")]
     NotFound,
+    /// 404: none of the user's destinations has this id.
+    #[error("There is no such destination; GET /api/destinations lists yours")]
+    NoDestination,
     /// 405.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
@@ -91,7 +94,7 @@ impl ApiError {
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoDestination => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TelegramUnreachable => StatusCode::BAD_GATEWAY,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,

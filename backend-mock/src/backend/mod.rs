@@ -22,12 +22,15 @@ use crate::{
 mod accounts;
 pub(crate) mod api_key;
 pub(crate) mod bot_api;
+pub(crate) mod bot_check;
 pub(crate) mod credentials;
+mod destinations;
 pub(crate) mod error;
 pub(crate) mod extract;
 mod files;
 mod health;
 pub(crate) mod keys;
+mod my_data;
 mod openapi;
 pub(crate) mod password;
 mod quota;
@@ -79,6 +82,10 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::rotate))
         .routes(routes!(credentials::borrow).map(|route| route.route_layer(at(Point::Credentials))))
         .routes(routes!(settings::set_bot_token))
+        .routes(routes!(destinations::list, destinations::add))
+        .routes(routes!(destinations::prefer))
+        .routes(routes!(destinations::remove))
+        .routes(routes!(my_data::clear))
         .routes(routes!(webhook::upload).map(|route| route.route_layer(at(Point::Notify))))
         .routes(routes!(files::list, files::add))
 }

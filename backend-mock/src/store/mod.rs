@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::{Any, AnyPool, Transaction};
 
 mod batch;
+mod clear;
 mod engine;
 
 pub(crate) mod audit;

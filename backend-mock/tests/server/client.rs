@@ -147,6 +147,13 @@ pub(crate) async fn post_as(server: &Running, path: &str, token: &str, body: &st
     .unwrap()
 }
 
+pub(crate) async fn delete_as(server: &Running, path: &str, token: &str) -> Reply {
+    let header = format!("Authorization: Bearer {token}");
+    send(server.address, &request("DELETE", path, &[&header], b""))
+        .await
+        .unwrap()
+}
+
 /// A form of text fields and one file called `document`.
 pub(crate) fn form(fields: &[(&str, &str)], filename: &str, content: &[u8]) -> Vec<u8> {
     let mut form = Vec::with_capacity(content.len() + 1024);

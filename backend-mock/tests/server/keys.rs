@@ -3,15 +3,9 @@
 use backend_mock::{Options, Running, Server, Setup};
 use serde_json::{Value, json};
 
-use crate::client::{get, get_as, options, post, post_as, request, send, start, user};
+use crate::client::{delete_as, get, get_as, options, post, post_as, start, user};
 
 const CREDENTIALS: &str = "/api/worker/credentials";
-
-async fn delete_as(server: &Running, path: &str, token: &str) -> u16 {
-    let header = format!("Authorization: Bearer {token}");
-    let request = request("DELETE", path, &[&header], b"");
-    send(server.address, &request).await.unwrap().status
-}
 
 async fn create(server: &Running, token: &str, name: &str) -> Value {
     let body = json!({ "name": name, "expires_days": 30 }).to_string();
@@ -79,7 +73,10 @@ async fn a_key_opens_what_its_user_may_until_it_is_revoked() {
     let path = format!("/api/keys/{}", text(&made["id"]));
     // Again is the same: the answer may have been lost.
     for _ in 0..2 {
-        assert_eq!(delete_as(&server, &path, &demo.auth_token).await, 200);
+        assert_eq!(
+            delete_as(&server, &path, &demo.auth_token).await.status,
+            200
+        );
         assert_opens_nothing(&server, key).await;
     }
     let listed = get_as(&server, "/api/keys", &demo.auth_token).await.json();
@@ -120,7 +117,10 @@ async fn a_key_of_another_user_is_not_there() {
     let other = user(&server, Setup::default()).await;
     let made = create(&server, &demo.auth_token, "laptop").await;
     let path = format!("/api/keys/{}", text(&made["id"]));
-    assert_eq!(delete_as(&server, &path, &other.auth_token).await, 404);
+    assert_eq!(
+        delete_as(&server, &path, &other.auth_token).await.status,
+        404
+    );
     let rotate = format!("{path}/rotate");
     let reply = post_as(&server, &rotate, &other.auth_token, "").await;
     assert_eq!(reply.detail(), (404, "Not Found".into()));

@@ -113,6 +113,10 @@ async fn every_route_is_documented_and_the_page_loads_nothing_from_elsewhere() {
         ("/api/keys/{id}/rotate", vec!["post"]),
         ("/api/worker/credentials", vec!["get"]),
         ("/api/settings/bot-token", vec!["post"]),
+        ("/api/destinations", vec!["get", "post"]),
+        ("/api/destinations/{id}", vec!["delete"]),
+        ("/api/destinations/{id}/prefer", vec!["post"]),
+        ("/api/me/data", vec!["delete"]),
         ("/api/webhook/upload", vec!["post"]),
         ("/api/files", vec!["get", "post"]),
     ] {

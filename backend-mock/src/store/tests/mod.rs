@@ -2,7 +2,7 @@
 
 use super::{
     audit::AuditEntry,
-    destinations::Destination,
+    destinations::{Destination, TelegramAccount},
     files::NewFile,
     keys::{KeyUse, NewKey},
     sealed::{API_HASH, BOT_TOKEN},
@@ -48,10 +48,12 @@ async fn keeps_what_it_is_told(store: &Store) {
     uses_of_more_keys_than_one_statement_takes_are_added_up(store, &ada).await;
     the_audit_log_only_grows(store, &ada).await;
     one_destination_is_preferred(store, &ada, &bob).await;
+    destinations_come_and_go(store, &bob).await;
     secrets_are_resealed_unless_they_changed(store, &ada).await;
     a_plan_and_no_usage(store, &ada).await;
     events_and_files_are_kept_once(store, &ada).await;
     messages_are_numbered(store).await;
+    everything_of_a_user_goes_and_nothing_of_anothers(store, &ada, &bob).await;
 }
 
 fn entry(action: &str) -> AuditEntry {
@@ -184,27 +186,157 @@ async fn the_audit_log_only_grows(store: &Store, ada: &User) {
     }
 }
 
-async fn one_destination_is_preferred(store: &Store, ada: &User, bob: &User) {
-    let destination = |id: &str, token: &[u8]| Destination {
+fn destination(id: &str, token: &[u8]) -> Destination {
+    Destination {
         id: id.to_owned(),
+        label: id.to_owned(),
+        bot_username: "a_bot".to_owned(),
         bot_token_sealed: token.to_vec(),
         channel_id: None,
-    };
+        channel_title: None,
+        preferred: false,
+        created_at: 100,
+    }
+}
+
+async fn one_destination_is_preferred(store: &Store, ada: &User, bob: &User) {
     let set = async |user: &User, destination: &Destination| {
         let entry = entry("credentials.set");
         store
-            .set_preferred_destination(&user.id, destination, "a_bot", &entry)
+            .set_preferred_destination(&user.id, destination, &entry)
             .await
             .unwrap()
     };
+    let changed = Destination {
+        label: "another".to_owned(),
+        ..destination("d-1", b"two")
+    };
     assert!(set(ada, &destination("d-1", b"one")).await);
-    assert!(set(ada, &destination("d-1", b"two")).await);
+    assert!(set(ada, &changed).await);
     assert!(!set(ada, &destination("d-2", b"three")).await);
     assert!(set(bob, &destination("d-3", b"four")).await);
     let preferred = store.preferred_destination(&ada.id).await.unwrap().unwrap();
     assert_eq!(preferred.id, "d-1");
+    assert_eq!(preferred.label, "d-1");
     assert_eq!(preferred.bot_token_sealed, b"two");
     assert_eq!(preferred.channel_id, None);
+}
+
+async fn destinations_come_and_go(store: &Store, bob: &User) {
+    let eve = User::new("eve@example.com", "Eve", "free");
+    assert!(store.add_user(&eve).await.unwrap());
+    let listed = async || {
+        let destinations = store.destinations(&eve.id).await.unwrap();
+        let named = |it: Destination| (it.id, it.preferred);
+        destinations.into_iter().map(named).collect::<Vec<_>>()
+    };
+    let rows = |rows: &[(&str, bool)]| {
+        let owned = |(id, preferred): &(&str, bool)| ((*id).to_owned(), *preferred);
+        rows.iter().map(owned).collect::<Vec<_>>()
+    };
+    for (id, asks, preferred) in [
+        ("e-1", false, true),
+        ("e-2", false, false),
+        ("e-3", true, true),
+    ] {
+        let asking = Destination {
+            preferred: asks,
+            ..destination(id, b"token")
+        };
+        let entry = entry("destination.add");
+        let added = store.add_destination(&eve.id, asking, 3, &entry).await;
+        assert_eq!(added.unwrap().unwrap().preferred, preferred);
+    }
+    let fourth = destination("e-4", b"token");
+    let refused = entry("destination.refused");
+    let refused = store.add_destination(&eve.id, fourth, 3, &refused).await;
+    assert!(refused.unwrap().is_none());
+    let before = rows(&[("e-1", false), ("e-2", false), ("e-3", true)]);
+    assert_eq!(listed().await, before);
+    let e = entry("destination.x");
+    assert!(!store.prefer_destination(&eve.id, "d-1", &e).await.unwrap());
+    assert!(!store.prefer_destination(&bob.id, "e-1", &e).await.unwrap());
+    assert!(!store.remove_destination(&bob.id, "e-1", &e).await.unwrap());
+    assert_eq!(listed().await, before);
+    assert!(store.destination(&bob.id, "e-1").await.unwrap().is_none());
+    assert!(store.destination(&eve.id, "e-1").await.unwrap().is_some());
+    assert!(store.prefer_destination(&eve.id, "e-2", &e).await.unwrap());
+    assert!(store.remove_destination(&eve.id, "e-2", &e).await.unwrap());
+    assert_eq!(listed().await, rows(&[("e-1", true), ("e-3", false)]));
+    for id in ["e-1", "e-3"] {
+        assert!(store.remove_destination(&eve.id, id, &e).await.unwrap());
+    }
+    assert!(listed().await.is_empty());
+    let written = store.audit_tail(None, 1000).await.unwrap();
+    let count = |action: &str| {
+        let rows = written.iter();
+        rows.filter(|row| row.entry.action == action).count()
+    };
+    assert_eq!(count("destination.add"), 3);
+    assert_eq!(count("destination.refused"), 0);
+    assert_eq!(count("destination.x"), 4);
+}
+
+async fn everything_of_a_user_goes_and_nothing_of_anothers(store: &Store, ada: &User, bob: &User) {
+    let counts = async |user: &User| {
+        let mut counts = Vec::new();
+        for table in [
+            "api_keys",
+            "destinations",
+            "telegram_accounts",
+            "telegram_logins",
+            "files",
+            "usage_events",
+            "usage_days",
+            "audit_log",
+        ] {
+            let sql = format!("SELECT COUNT(*) FROM {table} WHERE user_id = $1");
+            let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .bind(&user.id)
+                .fetch_one(&store.read)
+                .await
+                .unwrap();
+            counts.push(count);
+        }
+        counts
+    };
+    for user in [ada, bob] {
+        let account = TelegramAccount {
+            api_id: 1,
+            api_hash_sealed: b"hash".to_vec(),
+            session_sealed: b"session".to_vec(),
+        };
+        store
+            .set_telegram_account(&user.id, &account)
+            .await
+            .unwrap();
+        let event = format!("event-{}", user.id);
+        store.add_event(&event, "{}", "{}").await.unwrap();
+        for sql in [
+            "INSERT INTO usage_events (webhook_id, user_id, bytes, received_at) \
+             VALUES ('event-' || $1, $1, 1, 1)",
+            "INSERT INTO telegram_logins (id, user_id, method, state, created_at, expires_at) \
+             VALUES ('login-' || $1, $1, 'qr', 'waiting', 1, 2)",
+            "INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, 50, 1, 1)",
+        ] {
+            let insert = sqlx::query(sql).bind(&user.id);
+            insert.execute(&store.write).await.unwrap();
+        }
+    }
+    let [ada_before, bob_before] = [counts(ada).await, counts(bob).await];
+    assert!(ada_before.iter().all(|&count| count > 0), "{ada_before:?}");
+    let entry = AuditEntry {
+        user_id: Some(ada.id.clone()),
+        ..entry("data.clear")
+    };
+    store.clear_user(&ada.id, 50, &entry).await.unwrap();
+    // The sums of this month, and the audit log with one row more.
+    let audit_rows = ada_before[7] + 1;
+    assert_eq!(counts(ada).await, [0, 0, 0, 0, 0, 0, 1, audit_rows]);
+    assert_eq!(counts(bob).await, bob_before);
+    assert_eq!(store.events().await.unwrap().len(), 1);
+    store.clear_events().await.unwrap();
+    assert!(store.user_exists(&ada.id).await.unwrap());
 }
 
 async fn secrets_are_resealed_unless_they_changed(store: &Store, ada: &User) {

@@ -29,7 +29,8 @@ pub(crate) struct App {
     pub(crate) webhook_secret: Option<WebhookSecret>,
     /// Serves users that have no bot of their own.
     pub(crate) deployment_bot: Option<DeploymentBot>,
-    pub(crate) telegram: Arc<Telegram>,
+    /// `None`: there is no emulated Telegram.
+    pub(crate) telegram: Option<Arc<Telegram>>,
     /// What settings are checked with.
     pub(crate) bot_api: BotApi,
     pub(crate) control: Control,

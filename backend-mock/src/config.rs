@@ -38,7 +38,7 @@ const EXAMPLES: [&str; 9] = [
     "your-",
 ];
 /// Telegram's own server of the Bot API.
-const TELEGRAM_API_URL: &str = "https://api.telegram.org";
+pub(crate) const TELEGRAM_API_URL: &str = "https://api.telegram.org";
 /// Limits in production, in requests a minute, where the environment names none. A worker asks for
 /// all of its users, so an address has far more than a user.
 const ADDRESS_PER_MINUTE: u32 = 60_000;
@@ -152,7 +152,7 @@ impl Environment {
             webhook_secret: self.parsed("WEBHOOK_SECRET")?,
             api_tokens: self.parsed("API_TOKENS")?.unwrap_or_default(),
             deployment_bot: self.deployment_bot()?,
-            telegram_api_url: self.telegram_api_url(),
+            telegram_api_url: self.text("TELEGRAM_API_URL"),
             emulator: !self.production,
             request_limits: self.request_limits()?,
             trust_forwarded_for: self.parsed("TRUST_FORWARDED_FOR")?.unwrap_or_default(),
@@ -193,11 +193,6 @@ impl Environment {
             Some(what) => Err(weak("JWT_SECRET", what)),
             None => Ok(()),
         }
-    }
-
-    fn telegram_api_url(&self) -> Option<String> {
-        let in_production = || self.production.then(|| TELEGRAM_API_URL.to_owned());
-        self.text("TELEGRAM_API_URL").or_else(in_production)
     }
 
     fn deployment_bot(&self) -> Result<Option<DeploymentBot>, ConfigError> {
@@ -385,7 +380,6 @@ mod tests {
             panic!("refused");
         };
         assert!(!options.emulator);
-        assert_eq!(options.telegram_api_url.as_deref(), Some(TELEGRAM_API_URL));
         assert!(options.deployment_bot.is_none());
         assert_eq!(
             options.request_limits.user_per_minute,

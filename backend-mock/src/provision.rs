@@ -128,7 +128,9 @@ impl App {
         }
         // Not the bot's, and no business of a worker's: there to show that it holds on to neither.
         let secret = uuid::Uuid::new_v4().simple().to_string();
-        self.set_telegram_account(&user.id, 123_456, &secret, &format!("session-{secret}"))
+        let session = format!("session-{secret}");
+        let connected = entry(&user.id, "telegram.connect");
+        self.set_telegram_account(&user.id, 123_456, &secret, &session, &connected)
             .await?;
         let channel_id = self.make_channel().await?;
         self.equip(&user.id, channel_id, setup).await
@@ -180,7 +182,8 @@ impl App {
         Ok((bot, token))
     }
 
-    async fn make_channel(&self) -> Result<i64, ApiError> {
+    /// Makes a channel of the emulated Telegram; returns its id.
+    pub(crate) async fn make_channel(&self) -> Result<i64, ApiError> {
         // Bot API ids of channels: -100, then the channel's own number.
         let id = -1_000_000_000_000 - random_number(1_000_000_000, 4_000_000_000)?;
         self.store.add_channel(id, CHANNEL_TITLE).await?;

@@ -36,6 +36,7 @@ use crate::{
         token::Tokens,
     },
     blobs::BlobStore,
+    config::TELEGRAM_API_URL,
     connection,
     control::{
         self, Control,
@@ -271,14 +272,8 @@ impl Drop for Running {
     }
 }
 
-async fn open(options: &Options, base_url: String) -> Result<App, StartError> {
-    let blobs = match &options.data {
-        Data::Memory => BlobStore::temporary().map_err(folder(&std::env::temp_dir()))?,
-        Data::File(path) => {
-            let files = beside(path, ".files");
-            BlobStore::open(files.clone()).map_err(folder(&files))?
-        }
-    };
+/// Opens everything that a server needs, but for the port.
+pub(crate) async fn open(options: &Options, base_url: String) -> Result<App, StartError> {
     let store = open_store(options).await?;
     let key = open_keys(options)?;
     check_keys(&store, &key).await?;
@@ -286,10 +281,17 @@ async fn open(options: &Options, base_url: String) -> Result<App, StartError> {
         Some(secret) => Tokens::new(secret.as_bytes()),
         None => Tokens::new(&key.derive("jwt")?),
     };
-    let telegram = Arc::new(Telegram::new(store.clone(), blobs, options.rate_limits));
-    let bot_api = match &options.telegram_api_url {
-        Some(url) => BotApi::remote(url)?,
-        None => BotApi::Emulated(Arc::clone(&telegram)),
+    let telegram = if options.emulator {
+        let blobs = open_blobs(options)?;
+        let telegram = Telegram::new(store.clone(), blobs, options.rate_limits);
+        Some(Arc::new(telegram))
+    } else {
+        None
+    };
+    let bot_api = match (&options.telegram_api_url, &telegram) {
+        (Some(url), _) => BotApi::remote(url)?,
+        (None, Some(telegram)) => BotApi::Emulated(Arc::clone(telegram)),
+        (None, None) => BotApi::remote(TELEGRAM_API_URL)?,
     };
     Ok(App {
         telegram,
@@ -309,6 +311,17 @@ async fn open(options: &Options, base_url: String) -> Result<App, StartError> {
         max_upload_bytes: options.max_upload_bytes,
         trust_forwarded_for: options.trust_forwarded_for,
     })
+}
+
+/// Opens the folder of file contents, which play Telegram's storage.
+fn open_blobs(options: &Options) -> Result<BlobStore, StartError> {
+    match &options.data {
+        Data::Memory => BlobStore::temporary().map_err(folder(&std::env::temp_dir())),
+        Data::File(path) => {
+            let files = beside(path, ".files");
+            BlobStore::open(files.clone()).map_err(folder(&files))
+        }
+    }
 }
 
 /// Opens the database.
@@ -406,13 +419,9 @@ fn router(app: &Arc<App>, options: &Options) -> Router {
     if options.control {
         router = router.nest("/_control", control::routes());
     }
-    let router = if options.emulator {
-        // The paths of the Bot API begin in the middle of a segment, which no route can.
-        router.fallback(telegram)
-    } else {
-        router.fallback(async || ApiError::NotFound)
-    };
     router
+        // The paths of the Bot API begin in the middle of a segment, which no route can.
+        .fallback(telegram)
         .layer(middleware::from_fn_with_state(
             Arc::clone(app),
             request::observe,
@@ -421,14 +430,14 @@ fn router(app: &Arc<App>, options: &Options) -> Router {
 }
 
 async fn telegram(State(app): State<Arc<App>>, request: Request) -> Response {
-    let Some(target) = Target::of(request.uri()) else {
+    let (Some(telegram), Some(target)) = (&app.telegram, Target::of(request.uri())) else {
         return ApiError::NotFound.into_response();
     };
     if target.is_send_document() {
         app.control.stats.count_send_document();
     }
     let response = faults::strike(&app.control.faults, Point::Telegram, request, |request| {
-        app.telegram.answer(&target, request)
+        telegram.answer(&target, request)
     })
     .await;
     tracing::debug!(?target, status = response.status().as_u16(), "Bot API");

@@ -257,13 +257,18 @@ impl App {
         api_id: i64,
         api_hash: &str,
         session: &str,
+        entry: &AuditEntry,
     ) -> Result<(), ApiError> {
         let account = TelegramAccount {
             api_id,
             api_hash_sealed: self.key.seal(place(API_HASH, user_id, ""), api_hash)?,
             session_sealed: self.key.seal(place(SESSION, user_id, ""), session)?,
+            channel_id: None,
+            invite_sealed: None,
         };
-        self.store.set_telegram_account(user_id, &account).await?;
+        self.store
+            .set_telegram_account(user_id, &account, entry)
+            .await?;
         Ok(())
     }
 }

@@ -66,12 +66,21 @@ pub(crate) enum ApiError {
     /// 404: none of the user's destinations has this id.
     #[error("There is no such destination; GET /api/destinations lists yours")]
     NoDestination,
+    /// 404: the user has begun no login with this id.
+    #[error("There is no such login; request a code or a QR code first")]
+    NoLogin,
     /// 405.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
     /// 503: the database does not answer; the reason is in the log.
     #[error("The database does not answer")]
     NotReady,
+    /// 501: users log in over MTProto, which only the emulated Telegram does without.
+    #[error(
+        "This server cannot log in to Telegram; make a channel and a bot there, and enter both under \
+         /api/destinations"
+    )]
+    NoTelegramLogin,
     /// 502: Telegram gave no answer; the reason is in the log.
     #[error("Telegram cannot be reached: nothing was changed, try again")]
     TelegramUnreachable,
@@ -94,9 +103,10 @@ impl ApiError {
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotFound | Self::NoDestination => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoDestination | Self::NoLogin => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TelegramUnreachable => StatusCode::BAD_GATEWAY,
+            Self::NoTelegramLogin => StatusCode::NOT_IMPLEMENTED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -38,6 +38,7 @@ pub(crate) mod request;
 mod settings;
 pub(crate) mod signature;
 pub(crate) mod static_tokens;
+mod telegram_login;
 pub(crate) mod token;
 mod webhook;
 
@@ -85,6 +86,10 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(destinations::list, destinations::add))
         .routes(routes!(destinations::prefer))
         .routes(routes!(destinations::remove))
+        .routes(routes!(telegram_login::request_code))
+        .routes(routes!(telegram_login::verify_code))
+        .routes(routes!(telegram_login::request_qr))
+        .routes(routes!(telegram_login::verify_qr))
         .routes(routes!(my_data::clear))
         .routes(routes!(webhook::upload).map(|route| route.route_layer(at(Point::Notify))))
         .routes(routes!(files::list, files::add))

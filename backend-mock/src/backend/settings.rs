@@ -32,8 +32,8 @@ pub(super) struct BotSaved {
 /// Set the bot and the channel
 ///
 /// Nothing is stored that Telegram would refuse: a wrong setting shows here, where its owner looks
-/// on, and not at the next upload. Without a `channel_id` the one that is set stays. Both make up the
-/// preferred of your destinations.
+/// on, and not at the next upload. Without a `channel_id` the one that is set stays, or the
+/// one that was made for you is taken. Both make up the preferred of your destinations.
 #[utoipa::path(
     post, path = "/settings/bot-token", tag = "settings", security(("token" = [])),
     request_body = BotSettings, responses((status = 200, body = BotSaved), Refusals)
@@ -46,10 +46,10 @@ pub(super) async fn set_bot_token(
     let bot = app.check_bot(&settings.bot_token).await?;
     let channel_id = match settings.channel_id {
         Some(channel_id) => Some(channel_id.into_text()),
-        None => app
-            .bot_and_channel(&caller.user_id)
-            .await?
-            .and_then(|(_, channel_id)| channel_id),
+        None => match app.bot_and_channel(&caller.user_id).await? {
+            Some((_, Some(channel_id))) => Some(channel_id),
+            _ => app.own_channel(&caller.user_id, &bot).await?,
+        },
     };
     let channel = match channel_id {
         Some(channel_id) => Some(app.check_channel(&bot, &channel_id).await?),

@@ -5,6 +5,7 @@ use sqlx::{Any, Transaction};
 use super::{
     Store, StoreError,
     audit::{self, AuditEntry},
+    unix_now,
 };
 
 /// A user's bot and channel, the token still sealed.
@@ -29,6 +30,9 @@ pub(crate) struct TelegramAccount {
     pub(crate) api_id: i64,
     pub(crate) api_hash_sealed: Vec<u8>,
     pub(crate) session_sealed: Vec<u8>,
+    /// The channel that was made for the user, if the account was connected by a login.
+    pub(crate) channel_id: Option<String>,
+    pub(crate) invite_sealed: Option<Vec<u8>>,
 }
 
 type Columns = (
@@ -41,6 +45,8 @@ type Columns = (
     i64,
     i64,
 );
+
+type AccountColumns = (i64, Vec<u8>, Vec<u8>, Option<String>, Option<Vec<u8>>);
 
 impl Store {
     /// The user's destinations, oldest first.
@@ -97,7 +103,7 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<Option<Destination>, StoreError> {
         let mut transaction = self.begin().await?;
-        lock_destinations_of(&mut transaction, user_id).await?;
+        lock_user(&mut transaction, user_id).await?;
         let (count, preferred): (i64, i64) = sqlx::query_as(
             "SELECT COUNT(*), CAST(COALESCE(SUM(preferred), 0) AS BIGINT) \
              FROM destinations WHERE user_id = $1",
@@ -143,7 +149,7 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        lock_destinations_of(&mut transaction, user_id).await?;
+        lock_user(&mut transaction, user_id).await?;
         let set = sqlx::query(
             "INSERT INTO destinations (id, user_id, label, bot_username, bot_token_sealed, \
              channel_id, channel_title, preferred, created_at) \
@@ -181,7 +187,7 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        lock_destinations_of(&mut transaction, user_id).await?;
+        lock_user(&mut transaction, user_id).await?;
         prefer_none(&mut transaction, user_id).await?;
         let preferred =
             sqlx::query("UPDATE destinations SET preferred = 1 WHERE user_id = $1 AND id = $2")
@@ -207,7 +213,7 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        lock_destinations_of(&mut transaction, user_id).await?;
+        lock_user(&mut transaction, user_id).await?;
         let removed = sqlx::query("DELETE FROM destinations WHERE user_id = $1 AND id = $2")
             .bind(user_id)
             .bind(id)
@@ -235,18 +241,22 @@ impl Store {
         &self,
         user_id: &str,
     ) -> Result<Option<TelegramAccount>, StoreError> {
-        Ok(sqlx::query_as::<_, (i64, Vec<u8>, Vec<u8>)>(
-            "SELECT api_id, api_hash_sealed, session_sealed \
+        Ok(sqlx::query_as::<_, AccountColumns>(
+            "SELECT api_id, api_hash_sealed, session_sealed, channel_id, invite_sealed \
              FROM telegram_accounts WHERE user_id = $1",
         )
         .bind(user_id)
         .fetch_optional(&self.read)
         .await?
         .map(
-            |(api_id, api_hash_sealed, session_sealed)| TelegramAccount {
-                api_id,
-                api_hash_sealed,
-                session_sealed,
+            |(api_id, api_hash_sealed, session_sealed, channel_id, invite_sealed)| {
+                TelegramAccount {
+                    api_id,
+                    api_hash_sealed,
+                    session_sealed,
+                    channel_id,
+                    invite_sealed,
+                }
             },
         ))
     }
@@ -256,26 +266,44 @@ impl Store {
         &self,
         user_id: &str,
         account: &TelegramAccount,
+        entry: &AuditEntry,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO telegram_accounts (user_id, api_id, api_hash_sealed, session_sealed) \
-             VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (user_id) DO UPDATE SET api_id = excluded.api_id, \
-             api_hash_sealed = excluded.api_hash_sealed, session_sealed = excluded.session_sealed",
-        )
-        .bind(user_id)
-        .bind(account.api_id)
-        .bind(&account.api_hash_sealed)
-        .bind(&account.session_sealed)
-        .execute(&self.write)
-        .await?;
+        let mut transaction = self.begin().await?;
+        set_account(&mut transaction, user_id, account).await?;
+        audit::add(&mut transaction, std::slice::from_ref(entry)).await?;
+        transaction.commit().await?;
         Ok(())
     }
 }
 
-/// Makes others that change the user's destinations wait: which one is preferred depends on all of
-/// them, and PostgreSQL locks no row that is yet to come.
-async fn lock_destinations_of(
+pub(super) async fn set_account(
+    transaction: &mut Transaction<'static, Any>,
+    user_id: &str,
+    account: &TelegramAccount,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO telegram_accounts (user_id, api_id, api_hash_sealed, session_sealed, \
+         channel_id, invite_sealed, connected_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (user_id) DO UPDATE SET api_id = excluded.api_id, \
+         api_hash_sealed = excluded.api_hash_sealed, session_sealed = excluded.session_sealed, \
+         channel_id = excluded.channel_id, invite_sealed = excluded.invite_sealed, \
+         connected_at = excluded.connected_at",
+    )
+    .bind(user_id)
+    .bind(account.api_id)
+    .bind(&account.api_hash_sealed)
+    .bind(&account.session_sealed)
+    .bind(&account.channel_id)
+    .bind(&account.invite_sealed)
+    .bind(unix_now())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Makes others that change the user's destinations or logins wait, where a change depends on all of
+/// them: PostgreSQL locks no row that is yet to come.
+pub(super) async fn lock_user(
     transaction: &mut Transaction<'static, Any>,
     user_id: &str,
 ) -> Result<(), StoreError> {

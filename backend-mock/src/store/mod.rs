@@ -18,6 +18,7 @@ pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod keys;
+pub(crate) mod logins;
 pub(crate) mod sealed;
 pub(crate) mod telegram;
 pub(crate) mod usage;

@@ -9,3 +9,4 @@ mod destinations;
 mod keys;
 mod persistence;
 mod requests;
+mod telegram_login;

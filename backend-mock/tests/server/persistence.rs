@@ -147,3 +147,23 @@ async fn a_file_left_half_written_is_gone_at_the_next_start() {
     assert_eq!(fs::read_dir(&files).unwrap().count(), 0);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn without_the_emulator_there_is_no_folder_of_files() {
+    let folder = Folder::new();
+    let server = Server::start(Options {
+        emulator: false,
+        demo: false,
+        ..folder.options()
+    })
+    .await
+    .unwrap();
+    server.shutdown().await;
+    let data = folder.data();
+    let beside = fs::read_dir(data.parent().unwrap()).unwrap();
+    let mut names: Vec<_> = beside
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["mock.sqlite3", "mock.sqlite3.key"]);
+}

@@ -117,6 +117,10 @@ async fn every_route_is_documented_and_the_page_loads_nothing_from_elsewhere() {
         ("/api/destinations/{id}", vec!["delete"]),
         ("/api/destinations/{id}/prefer", vec!["post"]),
         ("/api/me/data", vec!["delete"]),
+        ("/api/telegram/request-code", vec!["post"]),
+        ("/api/telegram/verify-code", vec!["post"]),
+        ("/api/telegram/request-qr", vec!["post"]),
+        ("/api/telegram/verify-qr", vec!["post"]),
         ("/api/webhook/upload", vec!["post"]),
         ("/api/files", vec!["get", "post"]),
     ] {

@@ -305,9 +305,11 @@ async fn everything_of_a_user_goes_and_nothing_of_anothers(store: &Store, ada: &
             api_id: 1,
             api_hash_sealed: b"hash".to_vec(),
             session_sealed: b"session".to_vec(),
+            channel_id: None,
+            invite_sealed: None,
         };
         store
-            .set_telegram_account(&user.id, &account)
+            .set_telegram_account(&user.id, &account, &entry("telegram.connect"))
             .await
             .unwrap();
         let event = format!("event-{}", user.id);

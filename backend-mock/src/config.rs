@@ -10,7 +10,7 @@ use std::{
     env::{self, VarError},
     fs, io,
     num::NonZeroU32,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -101,7 +101,7 @@ impl Environment {
         if environment.production {
             return Ok(environment);
         }
-        environment.with_file()
+        environment.with_file(Path::new(ENV_FILE))
     }
 
     fn of(mut variables: HashMap<String, String>) -> Self {
@@ -116,8 +116,8 @@ impl Environment {
         }
     }
 
-    fn with_file(mut self) -> Result<Self, ConfigError> {
-        let entries = match dotenvy::from_path_iter(ENV_FILE) {
+    fn with_file(mut self, path: &Path) -> Result<Self, ConfigError> {
+        let entries = match dotenvy::from_path_iter(path) {
             Ok(entries) => entries,
             Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(self);
@@ -435,5 +435,57 @@ mod tests {
             let refusal = refusal(&[(name, text)]);
             assert!(refusal.starts_with(name), "{refusal}");
         }
+    }
+
+    /// What development makes of these variables and a `.env` of this text; `None`: there is none.
+    fn with_file(variables: &[(&str, &str)], text: Option<&str>) -> Result<Options, ConfigError> {
+        let path = env::temp_dir().join(uuid::Uuid::new_v4().to_string());
+        if let Some(text) = text {
+            fs::write(&path, text).unwrap();
+        }
+        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        let environment = Environment::of(variables.iter().map(owned).collect()).with_file(&path);
+        if text.is_some() {
+            fs::remove_file(&path).unwrap();
+        }
+        environment?.apply(Options::default())
+    }
+
+    #[test]
+    fn the_file_of_variables_gives_what_the_process_does_not_have() {
+        let text = "# a comment\n\nWORKER_URL=https://file.example\n\
+                    export JWT_SECRET=\"of the file\"\nMAX_UPLOAD_BYTES=7\nDATABASE_URL=\n\
+                    UNKNOWN_TO_US=x\n";
+        let process = [
+            ("WORKER_URL", "https://process.example"),
+            ("JWT_SECRET", ""),
+        ];
+        let Ok(options) = with_file(&process, Some(text)) else {
+            panic!("refused");
+        };
+        let worker_url = options.worker_url.as_deref();
+        assert_eq!(worker_url, Some("https://process.example"));
+        assert_eq!(options.jwt_secret.as_deref(), Some("of the file"));
+        assert_eq!(options.max_upload_bytes, 7);
+        assert_eq!(options.database_url, None);
+    }
+
+    #[test]
+    fn without_a_file_of_variables_those_of_the_process_are_all() {
+        let process = [("WORKER_URL", "https://process.example")];
+        let Ok(options) = with_file(&process, None) else {
+            panic!("refused");
+        };
+        assert!(options.worker_url.is_some());
+    }
+
+    #[test]
+    fn a_line_that_is_no_variable_is_refused_and_not_shown() {
+        let refused = with_file(&[], Some("MAX_UPLOAD_BYTES=1\nJWT SECRET s3cret\n"));
+        let said = match refused {
+            Ok(_) => panic!("started"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said, ".env: a line is not like NAME=value");
     }
 }

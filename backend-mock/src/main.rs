@@ -23,7 +23,8 @@ Environment:
   ENCRYPTION_KEY       32 bytes in base64 to seal secrets under, or a list `label:key,label:key`: the
                        first seals, all open; default: a generated key in <PATH>.key
   ENCRYPTION_KEY_FILE  a file with such a list; read again when `rotate-key` adds to it
-  JWT_SECRET           secret of access tokens; default: derived from the oldest encryption key
+  JWT_SECRET           secret of access tokens; default: made at the first start, and kept sealed in the
+                       database
   WEBHOOK_SECRET       secret (whsec_…) that webhooks must be signed with; default: may be unsigned
   DATABASE_URL         postgres://… in place of the SQLite file
   TELEGRAM_API_URL     the Bot API that settings are checked with; default: https://api.telegram.org in

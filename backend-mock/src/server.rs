@@ -15,6 +15,7 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -44,8 +45,11 @@ use crate::{
     },
     limits::{Limits, RequestLimits},
     provision::{ProvisionError, Provisioned, Setup},
-    secrets::{KeyRing, SecretsError},
-    store::{Database, Store, StoreError, sealed::COLUMNS},
+    secrets::{KeyRing, SecretsError, random},
+    store::{
+        Database, Store, StoreError,
+        sealed::{COLUMNS, SERVER_SECRET},
+    },
     telegram::{Target, Telegram},
     write_behind::{self, WriteBehind},
 };
@@ -54,6 +58,8 @@ use crate::{
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// The worker's own default: 50 MB less 16 KB for the form around the file.
 const DEFAULT_MAX_UPLOAD_BYTES: u64 = 52_412_416;
+/// The name of the secret of access tokens among the server's own.
+const TOKEN_SECRET: &str = "jwt";
 /// How often clients that have gone are forgotten, in rounds of [`write_behind::INTERVAL`].
 const FORGET_ROUNDS: u32 = 60;
 /// Pause after a connection could not be accepted, as when file descriptors have run out.
@@ -101,7 +107,8 @@ pub struct Options {
     pub encryption_key: Option<String>,
     /// A file with such a list, in place of `<file>.key`; read again when a key is added to it.
     pub encryption_key_file: Option<PathBuf>,
-    /// The secret of access tokens, in place of one derived from the encryption key.
+    /// The secret of access tokens, in place of one that is made at the first start and kept sealed in the
+    /// database.
     pub jwt_secret: Option<String>,
     /// The secret that webhooks must be signed with.
     pub webhook_secret: Option<WebhookSecret>,
@@ -279,7 +286,7 @@ pub(crate) async fn open(options: &Options, base_url: String) -> Result<App, Sta
     check_keys(&store, &key).await?;
     let tokens = match &options.jwt_secret {
         Some(secret) => Tokens::new(secret.as_bytes()),
-        None => Tokens::new(&key.derive("jwt")?),
+        None => Tokens::new(token_secret(&store, &key).await?.as_bytes()),
     };
     let telegram = if options.emulator {
         let blobs = open_blobs(options)?;
@@ -375,6 +382,22 @@ async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), StartError> {
             .await?;
     }
     Ok(())
+}
+
+/// The secret of access tokens where none is given. It is kept in the database, and not derived at
+/// each start: nobody is logged out when a key is taken out.
+async fn token_secret(store: &Store, ring: &KeyRing) -> Result<String, StartError> {
+    let place = place(SERVER_SECRET, "", TOKEN_SECRET);
+    if let Some(sealed) = store.server_secret(TOKEN_SECRET).await? {
+        return Ok(ring.open(place, &sealed)?);
+    }
+    let secret = STANDARD.encode(random::<32>()?);
+    store
+        .add_server_secret(TOKEN_SECRET, &ring.seal(place, &secret)?)
+        .await?;
+    // Another server may have been first.
+    let sealed = store.server_secret(TOKEN_SECRET).await?;
+    Ok(ring.open(place, &sealed.unwrap_or_default())?)
 }
 
 /// What is done beside the requests: writing what was gathered, learning keys, forgetting clients.

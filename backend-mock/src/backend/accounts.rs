@@ -14,7 +14,11 @@ use super::{
     quota::QuotaReply,
     request::Origin,
 };
-use crate::{app::App, store::users::User, time::rfc3339};
+use crate::{
+    app::App,
+    store::{audit::AuditEntry, unix_now, users::User},
+    time::rfc3339,
+};
 
 /// Life of an access token: an hour, in seconds.
 pub(crate) const TOKEN_TTL_SECONDS: i64 = 3600;
@@ -157,6 +161,18 @@ pub(super) async fn log_in(
     let email = login.username.trim().to_lowercase();
     let (user_id, phc) = app.store.login_of(&email).await?.unzip();
     let right = password::verify(app.password_cost, login.password, phc.flatten()).await?;
+    // An address that nobody has is not recorded: it may be a password in the wrong field.
+    let entry = AuditEntry {
+        at: unix_now(),
+        actor: "password".to_owned(),
+        user_id: user_id.clone(),
+        action: "user.login".to_owned(),
+        target: None,
+        address: Some(origin.address.to_string()),
+        request_id: Some(origin.request_id.to_string()),
+        result: if right { "ok" } else { "refused" }.to_owned(),
+    };
+    app.store.add_audit_entries(&[entry]).await?;
     let user_id = user_id.filter(|_| right).ok_or(ApiError::WrongPassword)?;
     Ok(Json(access_token(&app, &user_id)?))
 }

@@ -25,6 +25,9 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// Longest body that a handler takes as it is, in bytes: a fault to be answered with may be long.
 const MAX_RAW_BODY_BYTES: usize = 16 << 20;
 
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/";
+
 /// The user that the request's token names. Whatever a handler reads or writes is this user's.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -137,7 +140,8 @@ pub(crate) fn token_user_id(label: &str) -> String {
     format!("token:{label}")
 }
 
-/// A JSON body.
+/// A JSON body, whatever it is called, unless it is called a form: clients that send JSON by hand
+/// often say `text/plain`, or nothing.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -145,7 +149,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, ApiError> {
-        if !is_json(media_type(request.headers())) {
+        if is_form(media_type(request.headers())) {
             return Err(ApiError::UnsupportedMediaType);
         }
         let body = gather(request.into_body(), MAX_BODY_BYTES).await?;
@@ -162,13 +166,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonOrForm<T> {
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, ApiError> {
         let media_type = media_type(request.headers());
-        let is_form = media_type
-            .is_some_and(|it| it.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
-        if !is_form && !is_json(media_type) {
+        let is_urlencoded = media_type.is_some_and(|it| it.eq_ignore_ascii_case(URLENCODED));
+        if !is_urlencoded && is_form(media_type) {
             return Err(ApiError::UnsupportedMediaType);
         }
         let body = gather(request.into_body(), MAX_BODY_BYTES).await?;
-        if is_form {
+        if is_urlencoded {
             serde_urlencoded::from_bytes(&body)
                 .map_err(|error| ApiError::Unprocessable(format!("Invalid form: {error}")))
                 .map(Self)
@@ -235,11 +238,13 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     Some(value.split(';').next().unwrap_or_default().trim())
 }
 
-/// Whether a body is JSON by its name, or has none.
-fn is_json(media_type: Option<&str>) -> bool {
-    media_type.is_none_or(|it| {
-        let it = it.to_ascii_lowercase();
-        it == "application/json" || (it.starts_with("application/") && it.ends_with("+json"))
+/// Whether a body is a form by its name.
+fn is_form(media_type: Option<&str>) -> bool {
+    media_type.is_some_and(|it| {
+        it.eq_ignore_ascii_case(URLENCODED)
+            || it
+                .get(..MULTIPART.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(MULTIPART))
     })
 }
 

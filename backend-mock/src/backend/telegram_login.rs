@@ -25,6 +25,7 @@ use super::{
 use crate::{
     app::App,
     store::{
+        audit::AuditEntry,
         destinations::TelegramAccount,
         logins::{Begun, Login, LoginMethod, NewLogin, Stage},
         sealed::{API_HASH, INVITE, LOGIN_PHONE, SESSION},
@@ -262,7 +263,10 @@ impl App {
         if is_right(&login, &answer.code) {
             return self.connect(caller, &login).await;
         }
-        let entry = caller.entry_with_result("telegram.connect", Some(&login.id), "wrong code");
+        let entry = AuditEntry {
+            result: "wrong code".to_owned(),
+            ..caller.entry("telegram.connect", Some(&login.id))
+        };
         self.store.add_audit_entries(&[entry]).await?;
         if left == 0 {
             self.store.fail_login(user_id, &login.id).await?;

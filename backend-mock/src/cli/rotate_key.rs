@@ -20,6 +20,8 @@ use crate::{
 
 /// Secrets that are read, and written in one transaction: others write in between.
 const BATCH_ROWS: i64 = 100;
+/// Passes over every secret, before a server is suspected not to know the new key.
+const MAX_PASSES: u32 = 20;
 /// How long running servers may take to read a file that has changed: they look every second.
 const LEARNING: Duration = Duration::from_secs(2 * write_behind::INTERVAL.as_secs());
 
@@ -55,10 +57,6 @@ pub(super) async fn run(
         .map(|key| (key.key.id_text(), key.label.clone()))
         .unwrap_or_default();
     store.use_seal_key(&id, &label).await?;
-    if ring.is_from_file() {
-        // Afterwards no server seals under another key.
-        tokio::time::sleep(LEARNING).await;
-    }
     let resealed = reseal_all(store, ring).await?;
     store.retire_other_seal_keys(&id).await?;
     store
@@ -72,40 +70,66 @@ pub(super) async fn run(
     Ok(Answer::new(&json, text))
 }
 
-/// Seals every secret anew that is not under the first key; returns how many.
+/// Seals every secret anew that is not under the first key, again and again until there is none;
+/// returns how many.
 async fn reseal_all(store: &Store, ring: &KeyRing) -> Result<u64, CommandError> {
     let mut resealed = 0;
-    for column in COLUMNS {
-        resealed += reseal_column(store, ring, column).await?;
+    for _ in 0..MAX_PASSES {
+        // A server may have sealed something under an old key before it learned the new one, and
+        // written it behind the pass.
+        tokio::time::sleep(LEARNING).await;
+        let mut pass = Pass::default();
+        for column in COLUMNS {
+            pass.over(store, ring, column).await?;
+        }
+        resealed += pass.resealed;
+        if pass.found == 0 {
+            return Ok(resealed);
+        }
     }
-    Ok(resealed)
+    Err(CommandError::Refused(
+        "a server goes on sealing secrets under an old key: start every server anew with the new key \
+         first, then run this again. Until then, take no key out"
+            .to_owned(),
+    ))
 }
 
-async fn reseal_column(
-    store: &Store,
-    ring: &KeyRing,
-    column: SealedColumn,
-) -> Result<u64, CommandError> {
-    let mut resealed = 0;
-    let mut after = String::new();
-    loop {
-        let values = store.sealed_values(column, &after, BATCH_ROWS).await?;
-        let Some(last) = values.last() else {
-            return Ok(resealed);
-        };
-        after.clone_from(&last.row);
-        let mut batch = Vec::new();
-        for value in values {
-            if !ring.is_current(&value.sealed) {
-                let place = place(column, &value.user_id, &value.row);
-                let sealed = ring.seal(place, &ring.open(place, &value.sealed)?)?;
-                batch.push((value, sealed));
+/// One look at every secret.
+#[derive(Default)]
+struct Pass {
+    /// Secrets that were under another key.
+    found: u64,
+    /// Those of them that nobody changed meanwhile.
+    resealed: u64,
+}
+
+impl Pass {
+    async fn over(
+        &mut self,
+        store: &Store,
+        ring: &KeyRing,
+        column: SealedColumn,
+    ) -> Result<(), CommandError> {
+        let mut after = String::new();
+        loop {
+            let values = store.sealed_values(column, &after, BATCH_ROWS).await?;
+            let Some(last) = values.last() else {
+                return Ok(());
+            };
+            after.clone_from(&last.row);
+            let mut batch = Vec::new();
+            for value in values {
+                if !ring.is_current(&value.sealed) {
+                    let place = place(column, &value.user_id, &value.row);
+                    let sealed = ring.seal(place, &ring.open(place, &value.sealed)?)?;
+                    batch.push((value, sealed));
+                }
             }
-        }
-        if !batch.is_empty() {
-            // A value that a server has changed meanwhile is left as it is: a server that knows the
-            // new key has sealed it.
-            resealed += store.reseal(column, &batch).await?;
+            if !batch.is_empty() {
+                self.found += u64::try_from(batch.len()).unwrap_or(u64::MAX);
+                // A value that a server has changed meanwhile is left to the next pass.
+                self.resealed += store.reseal(column, &batch).await?;
+            }
         }
     }
 }

@@ -95,11 +95,6 @@ impl MasterKey {
         hexadecimal(&self.id)
     }
 
-    /// A key for one purpose, that tells nothing of the master key (RFC 5869).
-    pub(crate) fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
-        derive(&self.bytes, purpose)
-    }
-
     /// Seals a secret for its place.
     pub(super) fn seal(&self, place: Place<'_>, secret: &str) -> Result<Vec<u8>, SecretsError> {
         let nonce: [u8; NONCE_BYTES] = random()?;
@@ -177,6 +172,7 @@ pub(super) fn take_apart(sealed: &[u8]) -> Sealed<'_> {
     }
 }
 
+/// A key for one purpose, that tells nothing of the master key (RFC 5869).
 fn derive(key: &[u8; KEY_BYTES], purpose: &str) -> [u8; KEY_BYTES] {
     let mut derived = [0; KEY_BYTES];
     Hkdf::<Sha256>::new(None, key)

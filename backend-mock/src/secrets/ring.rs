@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     MasterKey, Place, SecretsError,
-    key::{KEY_BYTES, KeyId, Sealed, take_apart},
+    key::{KeyId, Sealed, take_apart},
 };
 
 /// The master keys.
@@ -74,13 +74,6 @@ impl KeyRing {
     /// Whether the ring is read from a file, and can so be added to while servers run.
     pub(crate) fn is_from_file(&self) -> bool {
         self.file.is_some()
-    }
-
-    /// A key for one purpose, from the oldest key: it stays the same when a key is added.
-    pub(crate) fn derive(&self, purpose: &str) -> Result<[u8; KEY_BYTES], SecretsError> {
-        let keys = self.keys();
-        let oldest = keys.last().ok_or(SecretsError::MalformedKey)?;
-        Ok(oldest.key.derive(purpose))
     }
 
     /// Seals a secret for its place.
@@ -269,10 +262,6 @@ mod tests {
         assert_eq!(serving.open(PLACE, &after).unwrap(), "after");
         assert_eq!(serving.open(PLACE, &before).unwrap(), "before");
         assert!(serving.is_current(&after));
-        assert_eq!(
-            serving.derive("jwt").unwrap(),
-            rotating.derive("jwt").unwrap()
-        );
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -177,6 +177,11 @@ fn migrator(engine: Engine) -> Migrator {
             include_str!("../../migrations/0003_reference.sql"),
         ),
         (4, "append only", append_only),
+        (
+            5,
+            "server secrets",
+            include_str!("../../migrations/0005_server_secrets.sql"),
+        ),
     ];
     Migrator::with_migrations(
         steps

@@ -10,6 +10,8 @@ pub(crate) struct SealedColumn {
     table: &'static str,
     /// The table's primary key.
     key: &'static str,
+    /// An expression for the id of the user that a secret is of; the server's own are of none.
+    owner: &'static str,
     column: &'static str,
     /// The name that its secrets are sealed under. Changing it makes what is stored unreadable.
     pub(crate) field: &'static str,
@@ -21,6 +23,7 @@ pub(crate) struct SealedColumn {
 pub(crate) const BOT_TOKEN: SealedColumn = SealedColumn {
     table: "destinations",
     key: "id",
+    owner: "user_id",
     column: "bot_token_sealed",
     field: "bot_token",
     by_row: true,
@@ -29,6 +32,7 @@ pub(crate) const BOT_TOKEN: SealedColumn = SealedColumn {
 pub(crate) const API_HASH: SealedColumn = SealedColumn {
     table: "telegram_accounts",
     key: "user_id",
+    owner: "user_id",
     column: "api_hash_sealed",
     field: "telegram_api_hash",
     by_row: false,
@@ -49,6 +53,7 @@ pub(crate) const INVITE: SealedColumn = SealedColumn {
 pub(crate) const LOGIN_API_HASH: SealedColumn = SealedColumn {
     table: "telegram_logins",
     key: "id",
+    owner: "user_id",
     column: "api_hash_sealed",
     field: "login_api_hash",
     by_row: true,
@@ -66,8 +71,18 @@ pub(crate) const LOGIN_SESSION: SealedColumn = SealedColumn {
     ..LOGIN_API_HASH
 };
 
+/// A secret of the server's own.
+pub(crate) const SERVER_SECRET: SealedColumn = SealedColumn {
+    table: "server_secrets",
+    key: "name",
+    owner: "''",
+    column: "value_sealed",
+    field: "server_secret",
+    by_row: true,
+};
+
 /// Every sealed column there is: what is missing here stays under its old key.
-pub(crate) const COLUMNS: [SealedColumn; 7] = [
+pub(crate) const COLUMNS: [SealedColumn; 8] = [
     BOT_TOKEN,
     API_HASH,
     SESSION,
@@ -75,6 +90,7 @@ pub(crate) const COLUMNS: [SealedColumn; 7] = [
     LOGIN_API_HASH,
     LOGIN_PHONE,
     LOGIN_SESSION,
+    SERVER_SECRET,
 ];
 
 /// A sealed secret and where it stands.
@@ -94,10 +110,14 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<SealedValue>, StoreError> {
         let SealedColumn {
-            table, key, column, ..
+            table,
+            key,
+            owner,
+            column,
+            ..
         } = column;
         let sql = format!(
-            "SELECT {key}, user_id, {column} FROM {table} \
+            "SELECT {key}, {owner}, {column} FROM {table} \
              WHERE {key} > $1 AND {column} IS NOT NULL ORDER BY {key} LIMIT $2"
         );
         // Made of the names above alone.
@@ -141,6 +161,33 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(resealed)
+    }
+
+    /// A secret of the server's own, sealed.
+    pub(crate) async fn server_secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(
+            sqlx::query_scalar("SELECT value_sealed FROM server_secrets WHERE name = $1")
+                .bind(name)
+                .fetch_optional(&self.read)
+                .await?,
+        )
+    }
+
+    /// Keeps a secret of the server's own, unless there is one with this name.
+    pub(crate) async fn add_server_secret(
+        &self,
+        name: &str,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO server_secrets (name, value_sealed) VALUES ($1, $2) \
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name)
+        .bind(sealed)
+        .execute(&self.write)
+        .await?;
+        Ok(())
     }
 
     /// Notes that secrets may be sealed under this key from now on.

@@ -9,6 +9,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::on_postgresql;
+
 pub(crate) const BOUNDARY: &str = "----boundary-9b1c52d0a7e84f3c";
 
 /// A reply, read to its end.
@@ -56,6 +58,7 @@ pub(crate) fn options() -> Options {
         demo: true,
         control: true,
         password_cost: PasswordCost::Minimal,
+        database_url: on_postgresql::fresh_database(),
         ..Options::default()
     }
 }

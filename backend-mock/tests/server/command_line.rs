@@ -2,11 +2,12 @@
 
 use std::process::{Command, Output};
 
-use backend_mock::{Data, Options, Server};
+use backend_mock::{Options, Server};
 use serde_json::Value;
 
 use crate::{
-    client::{get_as, options, post_as},
+    client::{get_as, post, post_as},
+    on_postgresql,
     persistence::Folder,
 };
 
@@ -14,8 +15,15 @@ const CREDENTIALS: &str = "/api/worker/credentials";
 
 /// Runs the program on a folder's data, in an environment of nothing.
 async fn run(folder: &Folder, arguments: &str) -> Output {
+    run_with(folder, arguments, &[]).await
+}
+
+/// Runs the program on a folder's data, in an environment of these variables alone.
+async fn run_with(folder: &Folder, arguments: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backend-mock"));
     command.env_clear().args(arguments.split(' '));
+    command.envs(variables.iter().copied());
+    command.envs(folder.database_variable());
     command.arg("--data").arg(folder.data());
     command.current_dir(std::env::temp_dir());
     tokio::task::spawn_blocking(move || command.output().unwrap())
@@ -24,7 +32,17 @@ async fn run(folder: &Folder, arguments: &str) -> Output {
 }
 
 async fn json(folder: &Folder, arguments: &str) -> Value {
-    let output = run(folder, &format!("{arguments} --json")).await;
+    json_with(folder, arguments, &[]).await
+}
+
+/// What the program answers in JSON.
+pub(crate) async fn json_with(
+    folder: &Folder,
+    arguments: &str,
+    variables: &[(&str, &str)],
+) -> Value {
+    let arguments = format!("{arguments} --json");
+    let output = run_with(folder, &arguments, variables).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     serde_json::from_slice(&output.stdout).unwrap()
@@ -86,6 +104,10 @@ async fn keys_are_made_used_rotated_and_revoked_while_the_server_runs() {
 
 #[tokio::test]
 async fn a_command_makes_no_database_where_there_is_none() {
+    if on_postgresql::is_here() {
+        // There is one.
+        return;
+    }
     let folder = Folder::new();
     let output = run(&folder, "users list").await;
     assert!(!output.status.success());
@@ -115,8 +137,8 @@ async fn secrets_are_sealed_anew_while_the_server_runs() {
     let folder = Folder::new();
     let (server, demo) = folder.start().await;
     let rotated = json(&folder, "rotate-key --label next").await;
-    // The bot's token, and hash and session of the account.
-    assert_eq!(rotated["resealed"], 3);
+    // The bot's token, hash and session of the account, the secret of access tokens.
+    assert_eq!(rotated["resealed"], 4);
     let credentials = get_as(&server, CREDENTIALS, &demo.auth_token).await.json();
     assert_eq!(credentials["bot_token"], demo.bot_token);
     assert!(credentials["telegram_session"].is_string());
@@ -130,8 +152,7 @@ async fn secrets_are_sealed_anew_while_the_server_runs() {
     assert!(keys[0].starts_with("next:"));
     let with = |keys: &str| Options {
         encryption_key: Some(keys.to_owned()),
-        data: Data::File(folder.data()),
-        ..options()
+        ..folder.options()
     };
     let refused = Server::start(with(keys[1])).await.unwrap_err().to_string();
     assert!(refused.contains("`next`"), "{refused}");
@@ -139,6 +160,41 @@ async fn secrets_are_sealed_anew_while_the_server_runs() {
     let again = server.demo.clone().unwrap();
     assert_eq!(again.bot_token, demo.bot_token);
     server.shutdown().await;
+}
+
+#[tokio::test]
+async fn logins_are_in_the_audit_log_and_so_is_a_connected_account() {
+    let folder = Folder::new();
+    let (server, demo) = folder.start().await;
+    let ada = r#"{"email":"ada@example.com","password":"correct horse"}"#;
+    let registered = post(&server, "/api/auth/register", ada).await.json();
+    let ada_id = &registered["user"]["id"];
+    for (body, status) in [
+        (ada, 200),
+        (r#"{"email":"ada@example.com","password":"wr0ng"}"#, 401),
+        (r#"{"email":"correct horse","password":"wr0ng"}"#, 401),
+    ] {
+        let reply = post(&server, "/api/auth/login", body).await;
+        assert_eq!(reply.status, status);
+    }
+    server.shutdown().await;
+    let audit = json(&folder, "audit tail -n 100").await;
+    let rows = audit.as_array().unwrap();
+    let of = |action: &str| {
+        let rows = rows.iter().filter(|row| row["action"] == action);
+        rows.map(|row| (row["user_id"].clone(), row["result"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let logins = [
+        (ada_id.clone(), "ok".into()),
+        (ada_id.clone(), "refused".into()),
+        (Value::Null, "refused".into()),
+    ];
+    assert_eq!(of("user.login"), logins);
+    let connected = [(demo.user_id.into(), "ok".into())];
+    assert_eq!(of("telegram.connect"), connected);
+    let text = audit.to_string();
+    assert!(!text.contains("horse") && !text.contains("wr0ng"), "{text}");
 }
 
 #[tokio::test]

@@ -7,6 +7,11 @@ mod command_line;
 mod control;
 mod destinations;
 mod keys;
+mod on_postgresql;
 mod persistence;
+#[path = "../../src/store/tests/postgres.rs"]
+mod postgres;
+mod process;
 mod requests;
+mod rotation;
 mod telegram_login;

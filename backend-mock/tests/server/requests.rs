@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use backend_mock::{Options, RequestLimits, Server};
+use serde_json::json;
 
 use crate::client::{get, get_as, options, post, request, send, start};
 
@@ -44,9 +45,9 @@ async fn a_body_that_is_no_json_is_refused_in_the_same_shape() {
     let (server, demo) = start().await;
     let authorization = format!("Authorization: Bearer {}", demo.auth_token);
     for (content_type, status) in [
-        ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
-        ("multipart/form-data; boundary=x", 415),
+        ("Multipart/form-data; boundary=x", 415),
+        ("text/plain", 422),
         ("application/json; charset=utf-8", 422),
         ("application/vnd.api+json", 422),
     ] {
@@ -59,6 +60,39 @@ async fn a_body_that_is_no_json_is_refused_in_the_same_shape() {
     assert_eq!(reply.detail().0, 405);
     let reply = get_as(&server, "/api/files?limit=x", &demo.auth_token).await;
     assert_eq!(reply.detail().0, 422);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn json_is_taken_whatever_it_is_called_unless_it_is_called_a_form() {
+    let (server, demo) = start().await;
+    let authorization = format!("Authorization: Bearer {}", demo.auth_token);
+    let bot = json!({ "bot_token": demo.bot_token }).to_string();
+    let ada = r#"{"email":"ada@example.com","password":"correct horse"}"#;
+    let file = r#"{"fileName":"a.txt","messageId":7,"fileId":"F"}"#;
+    let ask = async |path: &str, headers: &[&str], body: &str| {
+        let request = request("POST", path, headers, body.as_bytes());
+        send(server.address, &request).await.unwrap().status
+    };
+    for (path, body, statuses) in [
+        ("/api/auth/register", ada, [201, 400, 400]),
+        ("/api/auth/login", ada, [200, 200, 200]),
+        ("/api/files", file, [201, 201, 201]),
+        ("/api/settings/bot-token", &bot, [200, 200, 200]),
+    ] {
+        let types = [
+            "Content-Type: text/plain;charset=UTF-8",
+            "Content-Type: application/octet-stream",
+            "X-Content-Type: none",
+        ];
+        for (content_type, status) in types.into_iter().zip(statuses) {
+            let got = ask(path, &[content_type, &authorization], body).await;
+            assert_eq!(got, status, "{path} {content_type}");
+        }
+        let multipart = "Content-Type: multipart/form-data; boundary=x";
+        let got = ask(path, &[multipart, &authorization], body).await;
+        assert_eq!(got, 415, "{path}");
+    }
     server.shutdown().await;
 }
 

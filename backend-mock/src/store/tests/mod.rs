@@ -1,5 +1,7 @@
 //! The queries, on each of the engines.
 
+use std::io::{self, Write};
+
 use super::{
     audit::AuditEntry,
     destinations::{Destination, TelegramAccount},
@@ -24,7 +26,11 @@ async fn the_store_keeps_what_it_is_told_in_sqlite() {
 #[tokio::test]
 async fn the_store_keeps_what_it_is_told_in_postgresql() {
     let Some(server) = postgres::server().await else {
-        println!("skipped: neither TEST_DATABASE_URL nor a PostgreSQL to start");
+        // Past the capture of the test harness: who reads the result is to know what it is not of.
+        let _ = writeln!(
+            io::stderr(),
+            "skipped: the store on PostgreSQL: neither TEST_DATABASE_URL nor one to start"
+        );
         return;
     };
     let store = Store::open(&Database::from_url(&server.url).unwrap())

@@ -8,6 +8,7 @@ use crate::{
         signature::WebhookSecret, static_tokens::StaticTokens, token::Tokens,
     },
     control::Control,
+    credentials_hook::CredentialsHook,
     limits::Limits,
     secrets::KeyRing,
     store::Store,
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) telegram: Option<Arc<Telegram>>,
     /// What settings are checked with.
     pub(crate) bot_api: BotApi,
+    /// `None`: no worker is told that credentials have changed.
+    pub(crate) credentials_hook: Option<CredentialsHook>,
     pub(crate) control: Control,
     /// Where this server is, without a slash at the end.
     pub(crate) base_url: String,
@@ -41,4 +44,13 @@ pub(crate) struct App {
     pub(crate) max_upload_bytes: u64,
     /// Whether a proxy in front says where requests come from.
     pub(crate) trust_forwarded_for: bool,
+}
+
+impl App {
+    /// To be called when a change to a user's bot, channel or keys is stored. Waits for nothing.
+    pub(crate) fn credentials_changed(&self, user_id: &str) {
+        if let Some(hook) = &self.credentials_hook {
+            hook.changed(user_id);
+        }
+    }
 }

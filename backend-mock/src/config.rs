@@ -156,7 +156,7 @@ impl Environment {
             emulator: !self.production,
             request_limits: self.request_limits()?,
             trust_forwarded_for: self.parsed("TRUST_FORWARDED_FOR")?.unwrap_or_default(),
-            worker_url: self.text("WORKER_URL"),
+            worker_url: self.worker_url()?,
             max_upload_bytes: self
                 .parsed("MAX_UPLOAD_BYTES")?
                 .unwrap_or(options.max_upload_bytes),
@@ -192,6 +192,17 @@ impl Environment {
         match weakness_of_text(&jwt_secret) {
             Some(what) => Err(weak("JWT_SECRET", what)),
             None => Ok(()),
+        }
+    }
+
+    fn worker_url(&self) -> Result<Option<String>, ConfigError> {
+        let url: Option<reqwest::Url> = self.parsed("WORKER_URL")?;
+        match url {
+            Some(url) if !["http", "https"].contains(&url.scheme()) => Err(malformed(
+                "WORKER_URL",
+                "must begin with https:// or http://",
+            )),
+            _ => Ok(self.text("WORKER_URL")),
         }
     }
 
@@ -431,6 +442,8 @@ mod tests {
             ("RATE_LIMIT_USER_PER_MINUTE", "-1"),
             ("TRUST_FORWARDED_FOR", "perhaps"),
             ("TELEGRAM_BOT_TOKEN", "1:x"),
+            ("WORKER_URL", "worker.example"),
+            ("WORKER_URL", "ftp://worker.example"),
         ] {
             let refusal = refusal(&[(name, text)]);
             assert!(refusal.starts_with(name), "{refusal}");

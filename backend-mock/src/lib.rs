@@ -10,11 +10,13 @@
 //! | `telegram` | `/bot<token>/…` and `/file/bot<token>/…`: the emulator |
 //! | `control` | `/_control`: counts, listings, faults |
 //! | `limits` | how many requests an address and a user may make |
+//! | `credentials_hook` | tells the worker that credentials have changed |
 //! | `write_behind` | what is gathered in memory and written within a second |
 //! | `provision` | makes users with bot and channel, the demo among them |
 //! | `store` | the database; nothing above it knows SQL |
 //! | `blobs` | the folder of file contents |
 //! | `secrets` | the master keys, and what is sealed under them |
+//! | `http_client` | the client of requests that the server makes itself |
 //!
 //! # Example
 //! ```
@@ -41,6 +43,8 @@ pub mod cli;
 pub mod config;
 mod connection;
 mod control;
+mod credentials_hook;
+mod http_client;
 mod limits;
 mod provision;
 mod secrets;

@@ -25,12 +25,14 @@ Environment:
   ENCRYPTION_KEY_FILE  a file with such a list; read again when `rotate-key` adds to it
   JWT_SECRET           secret of access tokens; default: made at the first start, and kept sealed in the
                        database
-  WEBHOOK_SECRET       secret (whsec_…) that webhooks must be signed with; default: may be unsigned
+  WEBHOOK_SECRET       secret (whsec_…) that the worker and this server sign webhooks with; default:
+                       those that come may be unsigned, and none is sent
   DATABASE_URL         postgres://… in place of the SQLite file
   TELEGRAM_API_URL     the Bot API that settings are checked with; default: https://api.telegram.org in
                        production, else the emulated one
   API_TOKENS           tokens of the deployment, like `admin:…,analyst:…`; each is a user of its own
-  WORKER_URL           where clients upload to, for /api/auth/client-config
+  WORKER_URL           where clients upload to, for /api/auth/client-config; with WEBHOOK_SECRET, the
+                       worker there is told when a user's bot, channel or key changes
   MAX_UPLOAD_BYTES     the worker's limit, for the same; default: 52412416
   TRUST_FORWARDED_FOR  `true` behind a proxy that adds the client's address to X-Forwarded-For
   RATE_LIMIT_ADDRESS_PER_MINUTE, RATE_LIMIT_USER_PER_MINUTE, RATE_LIMIT_SIGN_IN_PER_MINUTE

@@ -43,6 +43,7 @@ use crate::{
         self, Control,
         faults::{self, Point},
     },
+    credentials_hook::CredentialsHook,
     limits::{Limits, RequestLimits},
     provision::{ProvisionError, Provisioned, Setup},
     secrets::{KeyRing, SecretsError, random},
@@ -126,7 +127,8 @@ pub struct Options {
     pub request_limits: RequestLimits,
     /// Whether a proxy in front adds the client's address to `X-Forwarded-For`.
     pub trust_forwarded_for: bool,
-    /// Where clients upload to.
+    /// Where clients upload to. With a `webhook_secret`, the worker there is told when credentials
+    /// have changed.
     pub worker_url: Option<String>,
     /// The largest upload that the worker takes, in bytes.
     pub max_upload_bytes: u64,
@@ -183,8 +185,8 @@ pub enum StartError {
     /// There is no encryption key.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// There can be no client of the Bot API.
-    #[error("the client of Telegram's Bot API: {0}")]
+    /// There can be no client of Telegram's Bot API or of the worker.
+    #[error("the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     /// The demo user cannot be made or read.
     #[error(transparent)]
@@ -264,6 +266,9 @@ impl Running {
         {
             tracing::error!(%error, "the server ended badly");
         }
+        if let Some(hook) = &self.app.credentials_hook {
+            hook.finish().await;
+        }
         self.app.write_behind.flush(&self.app.store).await;
         self.app.store.close().await;
     }
@@ -312,6 +317,7 @@ pub(crate) async fn open(options: &Options, base_url: String) -> Result<App, Sta
         password_cost: options.password_cost,
         webhook_secret: options.webhook_secret.clone(),
         deployment_bot: options.deployment_bot.clone(),
+        credentials_hook: CredentialsHook::of(options)?,
         control: Control::default(),
         base_url,
         worker_url: options.worker_url.clone(),

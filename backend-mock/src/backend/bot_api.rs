@@ -6,7 +6,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::error::ApiError;
-use crate::telegram::{Telegram, token::BotToken};
+use crate::{
+    http_client::http_client,
+    telegram::{Telegram, token::BotToken},
+};
 
 /// How long Telegram may take for an answer. A user waits for it.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,16 +60,9 @@ struct Answer<T> {
 impl BotApi {
     /// The server at `base_url`.
     pub(crate) fn remote(base_url: &str) -> Result<Self, reqwest::Error> {
-        // Refused when it is installed already, which is just as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            // The URL holds the bot's token: it goes to this server and to no other.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
         Ok(Self::Remote {
             base_url: base_url.trim_end_matches('/').to_owned(),
-            client,
+            client: http_client(TIMEOUT)?,
         })
     }
 

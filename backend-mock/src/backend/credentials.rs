@@ -221,6 +221,7 @@ impl App {
                 .set_preferred_destination(user_id, &destination, entry)
                 .await?;
             if set {
+                self.credentials_changed(user_id);
                 return Ok(());
             }
         }

@@ -100,6 +100,7 @@ pub(super) async fn add(
     let added = added.ok_or_else(|| {
         ApiError::Conflict("You have 100 destinations; remove one first".to_owned())
     })?;
+    app.credentials_changed(&caller.user_id);
     let reply = describe(&app, &caller.user_id, added)?;
     Ok((StatusCode::CREATED, Json(reply)))
 }
@@ -122,6 +123,7 @@ pub(super) async fn prefer(
     if !app.store.prefer_destination(user_id, &id, &entry).await? {
         return Err(ApiError::NoDestination);
     }
+    app.credentials_changed(user_id);
     let destination = app.store.destination(user_id, &id).await?;
     let destination = destination.ok_or(ApiError::NoDestination)?;
     describe(&app, user_id, destination).map(Json)
@@ -145,6 +147,7 @@ pub(super) async fn remove(
     if !app.store.remove_destination(user_id, &id, &entry).await? {
         return Err(ApiError::NoDestination);
     }
+    app.credentials_changed(user_id);
     Ok(Json(Success::YES))
 }
 

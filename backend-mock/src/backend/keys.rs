@@ -105,6 +105,7 @@ pub(super) async fn revoke(
 ) -> Result<Json<Success>, ApiError> {
     let entry = caller.entry("key.revoke", Some(&id));
     revoke_key(&app.store, &caller.user_id, &id, &entry).await?;
+    app.credentials_changed(&caller.user_id);
     Ok(Json(Success::YES))
 }
 
@@ -124,6 +125,7 @@ pub(super) async fn rotate(
 ) -> Result<Json<NewKeyReply>, ApiError> {
     let entry = caller.entry("key.rotate", Some(&id));
     let key = rotate_key(&app.store, &caller.user_id, &id, &entry).await?;
+    app.credentials_changed(&caller.user_id);
     Ok(Json(key))
 }
 

@@ -29,5 +29,6 @@ pub(super) async fn clear(
     app.store
         .clear_user(&caller.user_id, month.first_day, &entry)
         .await?;
+    app.credentials_changed(&caller.user_id);
     Ok(Json(Success::YES))
 }

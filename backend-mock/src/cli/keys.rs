@@ -13,6 +13,7 @@ use crate::{
         api_key::DEFAULT_EXPIRES_DAYS,
         keys::{self, KeyReply, NewKeyReply},
     },
+    credentials_hook::CredentialsHook,
     store::Store,
 };
 
@@ -56,7 +57,16 @@ struct Row {
     key: KeyReply,
 }
 
-pub(super) async fn run(command: &Command, store: &Store) -> Result<Answer, CommandError> {
+pub(super) async fn run(
+    command: &Command,
+    store: &Store,
+    hook: Option<&CredentialsHook>,
+) -> Result<Answer, CommandError> {
+    let changed = |user_id: &str| {
+        if let Some(hook) = hook {
+            hook.changed(user_id);
+        }
+    };
     match command {
         Command::Create {
             user,
@@ -81,13 +91,16 @@ pub(super) async fn run(command: &Command, store: &Store) -> Result<Answer, Comm
             let owner = owner(store, id).await?;
             let entry = entry(Some(&owner), "key.revoke", Some(id));
             keys::revoke_key(store, &owner, id, &entry).await?;
+            changed(&owner);
             let json = serde_json::json!({ "id": id, "active": false });
             Ok(Answer::new(&json, format!("The key {id} is revoked.")))
         }
         Command::Rotate { id } => {
             let owner = owner(store, id).await?;
             let entry = entry(Some(&owner), "key.rotate", Some(id));
-            Ok(show(&keys::rotate_key(store, &owner, id, &entry).await?))
+            let key = keys::rotate_key(store, &owner, id, &entry).await?;
+            changed(&owner);
+            Ok(show(&key))
         }
     }
 }

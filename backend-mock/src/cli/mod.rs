@@ -13,6 +13,7 @@ mod users;
 use crate::{
     Data, Options, SecretsError, StartError, StoreError,
     backend::error::ApiError,
+    credentials_hook::CredentialsHook,
     server,
     store::{Store, audit::AuditEntry, unix_now},
 };
@@ -78,7 +79,14 @@ pub async fn run(command: &Command, options: &Options, json: bool) -> Result<Str
     }
     let store = server::open_store(options).await?;
     let answer = match command {
-        Command::Keys(command) => keys::run(command, &store).await?,
+        Command::Keys(command) => {
+            let hook = CredentialsHook::of(options).map_err(StartError::from)?;
+            let answer = keys::run(command, &store, hook.as_ref()).await?;
+            if let Some(hook) = hook {
+                hook.finish().await;
+            }
+            answer
+        }
         Command::Users(command) => users::run(command, &store).await?,
         Command::Audit(command) => audit::run(command, &store).await?,
         Command::RotateKey(arguments) => {

@@ -5,6 +5,7 @@ mod bot_api;
 mod client;
 mod command_line;
 mod control;
+mod credentials_hook;
 mod destinations;
 mod keys;
 mod on_postgresql;

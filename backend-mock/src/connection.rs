@@ -1,6 +1,6 @@
 //! One client's connection: serving it, and cutting it off.
 
-use std::pin::Pin;
+use std::{net::IpAddr, pin::Pin};
 
 use axum::{Router, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -22,10 +22,15 @@ impl Connection {
     }
 }
 
+/// The other end of a connection; an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// Serves the client until it goes, its connection is cut, or `stop` is cancelled: then the
 /// request at hand is answered first.
 pub(crate) async fn serve(
     stream: TcpStream,
+    peer: IpAddr,
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), hyper::Error> {
@@ -37,6 +42,7 @@ pub(crate) async fn serve(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
+        request.extensions_mut().insert(Peer(peer));
         hyper::service::Service::call(&router, request)
     });
     let mut serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);

@@ -2,15 +2,21 @@
 //!
 //! | room | purpose |
 //! |---|---|
+//! | [`config`] | the environment, read once |
+//! | [`cli`] | the command line beside the server |
 //! | `server` | starts and stops; which path goes where |
 //! | `connection` | one client's connection, and cutting it off |
-//! | `backend` | `/api`: accounts, settings, credentials, files, the webhook |
+//! | `backend` | `/api`: accounts, keys, settings, credentials, files, the webhook; health, OpenAPI |
 //! | `telegram` | `/bot<token>/…` and `/file/bot<token>/…`: the emulator |
 //! | `control` | `/_control`: counts, listings, faults |
+//! | `limits` | how many requests an address and a user may make |
+//! | `credentials_hook` | tells the worker that credentials have changed |
+//! | `write_behind` | what is gathered in memory and written within a second |
 //! | `provision` | makes users with bot and channel, the demo among them |
 //! | `store` | the database; nothing above it knows SQL |
 //! | `blobs` | the folder of file contents |
-//! | `secrets` | the master key, and what is sealed under it |
+//! | `secrets` | the master keys, and what is sealed under them |
+//! | `http_client` | the client of requests that the server makes itself |
 //!
 //! # Example
 //! ```
@@ -33,19 +39,28 @@
 mod app;
 mod backend;
 mod blobs;
+pub mod cli;
+pub mod config;
 mod connection;
 mod control;
+mod credentials_hook;
+mod http_client;
+mod limits;
 mod provision;
 mod secrets;
 mod server;
 mod store;
 mod telegram;
 mod time;
+mod write_behind;
 
 pub use backend::{
+    credentials::DeploymentBot,
     password::PasswordCost,
     signature::{MalformedSecret, WebhookSecret},
+    static_tokens::{MalformedTokens, StaticTokens},
 };
+pub use limits::RequestLimits;
 pub use provision::{ProvisionError, Provisioned, Setup};
 pub use secrets::SecretsError;
 pub use server::{Data, Options, Running, Server, StartError};

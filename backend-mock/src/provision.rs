@@ -4,9 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    backend::error::ApiError,
+    backend::{
+        bot_api::BotUser,
+        bot_check::{CheckedBot, CheckedChannel},
+        error::ApiError,
+        extract::token_user_id,
+    },
     secrets::{SecretsError, random},
-    store::telegram::Bot,
+    store::{audit::AuditEntry, telegram::Bot, unix_now, users::User},
     telegram::{BotRights, token::BotToken},
 };
 
@@ -14,6 +19,10 @@ const DEMO_EMAIL: &str = "demo@example.com";
 /// Life of the token that a made user gets, in seconds: 30 days, so that a demo left running goes
 /// on working.
 const TOKEN_TTL_SECONDS: i64 = 30 * 24 * 3600;
+
+/// The plan of made users: a test or a demo is not to run out.
+const PLAN: &str = "enterprise";
+const CHANNEL_TITLE: &str = "TeleStore files";
 
 /// A user that is ready to upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,6 +72,19 @@ impl Default for Setup {
 }
 
 impl App {
+    /// Makes the users that tokens of the deployment stand for, where they are not there yet.
+    pub(crate) async fn add_token_users(&self) -> Result<(), ApiError> {
+        for label in self.static_tokens.labels() {
+            let user = User {
+                id: token_user_id(label),
+                // No address that can be registered: it has no domain.
+                ..User::new(&token_user_id(label), label, PLAN)
+            };
+            self.store.add_user(&user).await?;
+        }
+        Ok(())
+    }
+
     /// The demo user: made once, and the same ever after but for the token.
     pub(crate) async fn demo(&self) -> Result<Provisioned, ApiError> {
         let Some((user_id, _)) = self.store.login_of(DEMO_EMAIL).await? else {
@@ -100,14 +122,15 @@ impl App {
     }
 
     async fn make(&self, email: &str, name: &str, setup: &Setup) -> Result<Provisioned, ApiError> {
-        let user = self
-            .store
-            .add_user(email, name, None)
-            .await?
-            .ok_or_else(|| ApiError::Refused("Email already registered".to_owned()))?;
+        let user = User::new(email, name, PLAN);
+        if !self.store.add_user(&user).await? {
+            return Err(ApiError::Refused("Email already registered".to_owned()));
+        }
         // Not the bot's, and no business of a worker's: there to show that it holds on to neither.
         let secret = uuid::Uuid::new_v4().simple().to_string();
-        self.set_telegram_account(&user.id, 123_456, &secret, &format!("session-{secret}"))
+        let session = format!("session-{secret}");
+        let connected = entry(&user.id, "telegram.connect");
+        self.set_telegram_account(&user.id, 123_456, &secret, &session, &connected)
             .await?;
         let channel_id = self.make_channel().await?;
         self.equip(&user.id, channel_id, setup).await
@@ -123,21 +146,27 @@ impl App {
         self.store
             .set_member(channel_id, bot.id, setup.bot_rights.name())
             .await?;
-        let channel_id = channel_id.to_string();
+        let bot = CheckedBot {
+            token: bot_token,
+            user: BotUser {
+                id: bot.id,
+                username: bot.username,
+            },
+        };
+        let channel = CheckedChannel {
+            id: channel_id.to_string(),
+            title: Some(CHANNEL_TITLE.to_owned()),
+        };
         if setup.configured {
-            self.set_bot_and_channel(
-                user_id,
-                &bot.username,
-                bot_token.expose(),
-                Some(&channel_id),
-            )
-            .await?;
+            let entry = entry(user_id, "credentials.set");
+            self.set_preferred(user_id, &bot, Some(&channel), &entry)
+                .await?;
         }
         Ok(Provisioned {
             user_id: user_id.to_owned(),
             auth_token: self.tokens.issue(user_id, setup.token_ttl_seconds)?,
-            bot_token: bot_token.expose().to_owned(),
-            channel_id,
+            bot_token: bot.token.expose().to_owned(),
+            channel_id: channel.id,
         })
     }
 
@@ -153,11 +182,25 @@ impl App {
         Ok((bot, token))
     }
 
-    async fn make_channel(&self) -> Result<i64, ApiError> {
+    /// Makes a channel of the emulated Telegram; returns its id.
+    pub(crate) async fn make_channel(&self) -> Result<i64, ApiError> {
         // Bot API ids of channels: -100, then the channel's own number.
         let id = -1_000_000_000_000 - random_number(1_000_000_000, 4_000_000_000)?;
-        self.store.add_channel(id, "TeleStore files").await?;
+        self.store.add_channel(id, CHANNEL_TITLE).await?;
         Ok(id)
+    }
+}
+
+fn entry(user_id: &str, action: &str) -> AuditEntry {
+    AuditEntry {
+        at: unix_now(),
+        actor: "setup".to_owned(),
+        user_id: Some(user_id.to_owned()),
+        action: action.to_owned(),
+        target: None,
+        address: None,
+        request_id: None,
+        result: "ok".to_owned(),
     }
 }
 

@@ -1,45 +1,112 @@
-//! Registering and logging in.
+//! Registering, logging in, and what a frontend needs to know afterwards.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
-    error::ApiError,
-    extract::{JsonBody, JsonOrForm},
-    password,
+    api_key::{ApiKeyText, DEFAULT_EXPIRES_DAYS, SECONDS_A_DAY},
+    error::{ApiError, Refusals},
+    extract::{Caller, JsonBody, JsonOrForm, Via},
+    password, quota,
+    quota::QuotaReply,
+    request::Origin,
 };
-use crate::{app::App, time::rfc3339};
+use crate::{
+    app::App,
+    store::{audit::AuditEntry, unix_now, users::User},
+    time::rfc3339,
+};
 
 /// Life of an access token: an hour, in seconds.
 pub(crate) const TOKEN_TTL_SECONDS: i64 = 3600;
+/// The plan that a user begins with.
+const FIRST_PLAN: &str = "free";
+const FIRST_KEY_NAME: &str = "Primary API Key";
 const PASSWORD_CHARACTERS: std::ops::RangeInclusive<usize> = 8..=1024;
 const MAX_NAME_CHARACTERS: usize = 200;
 /// RFC 5321, 4.5.3.1.3.
 const MAX_EMAIL_CHARACTERS: usize = 254;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Registration {
     email: String,
+    /// 8 to 1024 characters.
     password: String,
     #[serde(default)]
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Login {
-    #[serde(alias = "username")]
-    email: String,
+    /// The e-mail address; `email` is understood too.
+    #[serde(alias = "email")]
+    username: String,
     password: String,
 }
 
-/// `POST /api/auth/register`
+/// An access token (RFC 6749, 5.1).
+#[derive(Serialize, ToSchema)]
+pub(super) struct AccessToken {
+    access_token: String,
+    /// Always `bearer`.
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: i64,
+}
+
+/// A user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserReply {
+    id: String,
+    email: String,
+    name: String,
+    plan: String,
+    created_at: String,
+}
+
+/// A user that was just made, with a first API key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Registered {
+    user: UserReply,
+    /// The key. It is shown this once.
+    api_key: String,
+    #[serde(flatten)]
+    token: AccessToken,
+}
+
+/// All that a frontend needs after a login.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClientConfig {
+    /// Where to upload to, if the deployment has said so.
+    worker_url: Option<String>,
+    limits: ClientLimits,
+    user: UserReply,
+    plan: String,
+    quota: QuotaReply,
+    /// Whether the user can upload: a bot and a channel are set.
+    telegram_configured: bool,
+}
+
+/// Limits of an upload.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClientLimits {
+    max_upload_bytes: u64,
+}
+
+/// Make a user and a first API key
+#[utoipa::path(
+    post, path = "/auth/register", tag = "accounts", request_body = Registration,
+    responses((status = 201, body = Registered), Refusals)
+)]
 pub(super) async fn register(
     State(app): State<Arc<App>>,
+    origin: Origin,
     JsonBody(registration): JsonBody<Registration>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Registered>), ApiError> {
+    app.limits.admit_sign_in(origin.address)?;
     let email = normal_email(&registration.email)
         .ok_or_else(|| ApiError::Unprocessable("email: not an e-mail address".to_owned()))?;
     if !PASSWORD_CHARACTERS.contains(&registration.password.chars().count()) {
@@ -54,39 +121,115 @@ pub(super) async fn register(
         ));
     }
     let hash = password::hash(app.password_cost, registration.password).await?;
-    let user = app
-        .store
-        .add_user(&email, name, Some(&hash))
-        .await?
-        .ok_or_else(|| ApiError::Refused("Email already registered".to_owned()))?;
-    let mut reply = token_reply(&app, &user.id)?;
-    reply["user"] = json!({
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "created_at": rfc3339(user.created_at),
-    });
+    let user = User::new(&email, name, FIRST_PLAN);
+    let caller = Caller::new(user.id.clone(), Via::Session, origin);
+    let key = ApiKeyText::generate()?;
+    let record = key.record(
+        uuid::Uuid::new_v4().to_string(),
+        FIRST_KEY_NAME.to_owned(),
+        DEFAULT_EXPIRES_DAYS * SECONDS_A_DAY,
+    );
+    let entries = [
+        caller.entry("user.register", None),
+        caller.entry("key.create", Some(&record.id)),
+    ];
+    if !app.store.register(&user, &hash, &record, &entries).await? {
+        return Err(ApiError::Refused("Email already registered".to_owned()));
+    }
+    let reply = Registered {
+        token: access_token(&app, &user.id)?,
+        user: describe(user),
+        api_key: key.expose().to_owned(),
+    };
     Ok((StatusCode::CREATED, Json(reply)))
 }
 
-/// `POST /api/auth/login`
+/// Get an access token for an e-mail address and a password
+///
+/// As JSON, or as a form.
+#[utoipa::path(
+    post, path = "/auth/login", tag = "accounts",
+    request_body(content((Login = "application/json"), (Login = "application/x-www-form-urlencoded"))),
+    responses((status = 200, body = AccessToken), Refusals)
+)]
 pub(super) async fn log_in(
     State(app): State<Arc<App>>,
+    origin: Origin,
     JsonOrForm(login): JsonOrForm<Login>,
-) -> Result<Json<Value>, ApiError> {
-    let email = login.email.trim().to_lowercase();
+) -> Result<Json<AccessToken>, ApiError> {
+    app.limits.admit_sign_in(origin.address)?;
+    let email = login.username.trim().to_lowercase();
     let (user_id, phc) = app.store.login_of(&email).await?.unzip();
     let right = password::verify(app.password_cost, login.password, phc.flatten()).await?;
+    // An address that nobody has is not recorded: it may be a password in the wrong field.
+    let entry = AuditEntry {
+        at: unix_now(),
+        actor: "password".to_owned(),
+        user_id: user_id.clone(),
+        action: "user.login".to_owned(),
+        target: None,
+        address: Some(origin.address.to_string()),
+        request_id: Some(origin.request_id.to_string()),
+        result: if right { "ok" } else { "refused" }.to_owned(),
+    };
+    app.store.add_audit_entries(&[entry]).await?;
     let user_id = user_id.filter(|_| right).ok_or(ApiError::WrongPassword)?;
-    Ok(Json(token_reply(&app, &user_id)?))
+    Ok(Json(access_token(&app, &user_id)?))
 }
 
-fn token_reply(app: &App, user_id: &str) -> Result<Value, ApiError> {
-    Ok(json!({
-        "access_token": app.tokens.issue(user_id, TOKEN_TTL_SECONDS)?,
-        "token_type": "bearer",
-        "expires_in": TOKEN_TTL_SECONDS,
+/// Who the token belongs to
+#[utoipa::path(
+    get, path = "/auth/me", tag = "accounts", security(("token" = [])),
+    responses((status = 200, body = UserReply), Refusals)
+)]
+pub(super) async fn me(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Json<UserReply>, ApiError> {
+    let user = app.store.user(&caller.user_id).await?;
+    Ok(Json(describe(user.ok_or(ApiError::UserNotFound)?)))
+}
+
+/// All that a frontend or an extension needs after a login
+#[utoipa::path(
+    get, path = "/auth/client-config", tag = "accounts", security(("token" = [])),
+    responses((status = 200, body = ClientConfig), Refusals)
+)]
+pub(super) async fn client_config(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Json<ClientConfig>, ApiError> {
+    let user = app.store.user(&caller.user_id).await?;
+    let user = user.ok_or(ApiError::UserNotFound)?;
+    let quota = quota::of(&app.store, &user.id).await?;
+    Ok(Json(ClientConfig {
+        worker_url: app.worker_url.clone(),
+        limits: ClientLimits {
+            max_upload_bytes: app.max_upload_bytes,
+        },
+        plan: user.plan.clone(),
+        telegram_configured: app.lendable_bot(&user.id).await?.is_some(),
+        user: describe(user),
+        quota,
     }))
+}
+
+fn access_token(app: &App, user_id: &str) -> Result<AccessToken, ApiError> {
+    Ok(AccessToken {
+        access_token: app.tokens.issue(user_id, TOKEN_TTL_SECONDS)?,
+        token_type: "bearer",
+        expires_in: TOKEN_TTL_SECONDS,
+    })
+}
+
+fn describe(user: User) -> UserReply {
+    UserReply {
+        id: user.id,
+        email: user.email,
+        name: user.name,
+        plan: user.plan,
+        created_at: rfc3339(user.created_at),
+    }
 }
 
 /// The address as it is stored; `None` if it cannot be one.

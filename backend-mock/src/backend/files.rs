@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    error::ApiError,
-    extract::{Caller, JsonBody},
+    error::{ApiError, Refusals},
+    extract::{ApiQuery, Caller, JsonBody},
 };
 use crate::{
     app::App,
@@ -24,7 +20,7 @@ const DEFAULT_PAGE_ROWS: i64 = 100;
 const MAX_PAGE_ROWS: i64 = 1000;
 
 /// A file as the worker's reply describes it; TeleStore's `snake_case` is understood too.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Upload {
     #[serde(alias = "file_name", alias = "name")]
@@ -40,18 +36,39 @@ pub(super) struct Upload {
     mime_type: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// At most so many, up to 1000; 100 if it is not said.
     limit: Option<i64>,
+    /// After so many.
     offset: Option<i64>,
 }
 
-/// `POST /api/files`
+/// A file.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileReply {
+    id: String,
+    file_name: String,
+    message_id: i64,
+    file_id: String,
+    file_unique_id: Option<String>,
+    size: Option<i64>,
+    mime_type: Option<String>,
+    created_at: String,
+}
+
+/// Tell of an uploaded file
+#[utoipa::path(
+    post, path = "/files", tag = "files", security(("token" = [])), request_body = Upload,
+    responses((status = 201, body = FileReply), Refusals)
+)]
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     caller: Caller,
     JsonBody(upload): JsonBody<Upload>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<FileReply>), ApiError> {
     let file = NewFile {
         file_name: upload.file_name,
         message_id: upload.message_id,
@@ -61,18 +78,19 @@ pub(super) async fn add(
         mime_type: upload.mime_type,
     };
     let row = app.store.add_file(&caller.user_id, &file).await?;
-    Ok((StatusCode::CREATED, Json(describe(&row))))
+    Ok((StatusCode::CREATED, Json(describe(row))))
 }
 
-/// `GET /api/files`: newest first, `limit` (at most 1000) rows from `offset`.
+/// List your files, newest first
+#[utoipa::path(
+    get, path = "/files", tag = "files", security(("token" = [])), params(Page),
+    responses((status = 200, body = Vec<FileReply>), Refusals)
+)]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Vec<Value>>, ApiError> {
-    let Query(page) = page.map_err(|_| {
-        ApiError::Unprocessable("limit and offset must be whole numbers".to_owned())
-    })?;
+    ApiQuery(page): ApiQuery<Page>,
+) -> Result<Json<Vec<FileReply>>, ApiError> {
     let limit = page.limit.unwrap_or(DEFAULT_PAGE_ROWS);
     let rows = app
         .store
@@ -82,18 +100,18 @@ pub(super) async fn list(
             page.offset.unwrap_or(0).max(0),
         )
         .await?;
-    Ok(Json(rows.iter().map(describe).collect()))
+    Ok(Json(rows.into_iter().map(describe).collect()))
 }
 
-fn describe(row: &FileRow) -> Value {
-    json!({
-        "id": row.id,
-        "fileName": row.file.file_name,
-        "messageId": row.file.message_id,
-        "fileId": row.file.file_id,
-        "fileUniqueId": row.file.file_unique_id,
-        "size": row.file.size_bytes,
-        "mimeType": row.file.mime_type,
-        "createdAt": rfc3339(row.created_at),
-    })
+fn describe(row: FileRow) -> FileReply {
+    FileReply {
+        id: row.id,
+        file_name: row.file.file_name,
+        message_id: row.file.message_id,
+        file_id: row.file.file_id,
+        file_unique_id: row.file.file_unique_id,
+        size: row.file.size_bytes,
+        mime_type: row.file.mime_type,
+        created_at: rfc3339(row.created_at),
+    }
 }

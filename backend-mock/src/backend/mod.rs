@@ -1,12 +1,18 @@
-//! The TeleStore backend, under `/api`.
+//! The TeleStore backend, under `/api`, and the server's health.
 
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
-    routing::{get, post},
+    Router,
+    http::{HeaderName, header::RETRY_AFTER},
+    middleware,
 };
 use tower_http::cors::CorsLayer;
+use utoipa::OpenApi;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
 
 use crate::{
     app::App,
@@ -14,36 +20,77 @@ use crate::{
 };
 
 mod accounts;
-mod credentials;
+pub(crate) mod api_key;
+pub(crate) mod bot_api;
+pub(crate) mod bot_check;
+pub(crate) mod credentials;
+mod destinations;
 pub(crate) mod error;
 pub(crate) mod extract;
 mod files;
+mod health;
+pub(crate) mod keys;
+mod my_data;
+mod openapi;
 pub(crate) mod password;
+mod quota;
+pub(crate) mod request;
 mod settings;
 pub(crate) mod signature;
+pub(crate) mod static_tokens;
+mod telegram_login;
 pub(crate) mod token;
 mod webhook;
 
 use error::ApiError;
 
-/// The routes below `/api`.
+/// The routes of the backend, whole paths. A route cannot be served without being documented.
 pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let at = |point| middleware::from_fn_with_state((Arc::clone(app), point), faults::inject);
-    Router::new()
-        .route("/auth/register", post(accounts::register))
-        .route("/auth/login", post(accounts::log_in))
-        .route(
-            "/worker/credentials",
-            get(credentials::borrow).route_layer(at(Point::Credentials)),
-        )
-        .route("/settings/bot-token", post(settings::set_bot_token))
-        .route(
-            "/webhook/upload",
-            post(webhook::upload).route_layer(at(Point::Notify)),
-        )
-        .route("/files", get(files::list).post(files::add))
+    let (api, api_document) = api(app).split_for_parts();
+    let (server, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .split_for_parts();
+    let document = document.nest("/api", api_document);
+    let api = api
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            request::limit_address,
+        ))
         // Browsers of any origin: the token is in a header, no cookie is involved.
-        .layer(CorsLayer::permissive())
+        .layer(
+            CorsLayer::permissive()
+                .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")]),
+        );
+    server
+        .merge(openapi::routes(&document))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .nest("/api", api)
+}
+
+/// The routes below `/api`.
+fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    let at = |point| middleware::from_fn_with_state((Arc::clone(app), point), faults::inject);
+    OpenApiRouter::new()
+        .routes(routes!(accounts::register))
+        .routes(routes!(accounts::log_in))
+        .routes(routes!(accounts::me))
+        .routes(routes!(accounts::client_config))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(credentials::borrow).map(|route| route.route_layer(at(Point::Credentials))))
+        .routes(routes!(settings::set_bot_token))
+        .routes(routes!(destinations::list, destinations::add))
+        .routes(routes!(destinations::prefer))
+        .routes(routes!(destinations::remove))
+        .routes(routes!(telegram_login::request_code))
+        .routes(routes!(telegram_login::verify_code))
+        .routes(routes!(telegram_login::request_qr))
+        .routes(routes!(telegram_login::verify_qr))
+        .routes(routes!(my_data::clear))
+        .routes(routes!(webhook::upload).map(|route| route.route_layer(at(Point::Notify))))
+        .routes(routes!(files::list, files::add))
 }

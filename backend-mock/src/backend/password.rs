@@ -4,9 +4,12 @@ use argon2::{
     Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::task;
+use tokio::{sync::Semaphore, task};
 
 use super::error::ApiError;
+
+/// Hashes made at once: each takes 19 MiB, so that a flood of logins is one of waiting, not of memory.
+static HASHERS: Semaphore = Semaphore::const_new(4);
 
 /// How hard a password is to guess from its hash, and how long a login takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub(crate) async fn verify(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    let _permit = HASHERS.acquire().await.map_err(|error| failed(&error))?;
     task::spawn_blocking(work)
         .await
         .map_err(|error| failed(&error))?

@@ -3,91 +3,72 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
-    error::ApiError,
+    bot_check::ChannelId,
+    error::{ApiError, Refusals},
     extract::{Caller, JsonBody},
 };
-use crate::{
-    app::App,
-    store::telegram::Bot,
-    telegram::{Telegram, token::BotToken},
-};
+use crate::app::App;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct BotSettings {
     bot_token: String,
     channel_id: Option<ChannelId>,
 }
 
-/// A chat id, as a string or a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ChannelId {
-    Text(String),
-    Number(i64),
+/// The bot that was set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BotSaved {
+    /// Always `true`.
+    success: bool,
+    bot_username: String,
+    /// What is set now, or what is yet to be set.
+    message: &'static str,
 }
 
-/// `POST /api/settings/bot-token`
+/// Set the bot and the channel
 ///
 /// Nothing is stored that Telegram would refuse: a wrong setting shows here, where its owner looks
-/// on, and not at the next upload. Without a `channel_id` the one that is set stays.
+/// on, and not at the next upload. Without a `channel_id` the one that is set stays, or the
+/// one that was made for you is taken. Both make up the preferred of your destinations.
+#[utoipa::path(
+    post, path = "/settings/bot-token", tag = "settings", security(("token" = [])),
+    request_body = BotSettings, responses((status = 200, body = BotSaved), Refusals)
+)]
 pub(super) async fn set_bot_token(
     State(app): State<Arc<App>>,
     caller: Caller,
     JsonBody(settings): JsonBody<BotSettings>,
-) -> Result<Json<Value>, ApiError> {
-    let bot_token = BotToken::parse(settings.bot_token.trim())
-        .ok_or_else(|| ApiError::Refused("This is not a bot token".to_owned()))?;
-    let bot = app.telegram.get_me(&bot_token).await?;
-    let given = settings.channel_id.map(|id| match id {
-        ChannelId::Text(text) => text.trim().to_owned(),
-        ChannelId::Number(number) => number.to_string(),
-    });
-    let channel_id = match given {
-        Some(channel_id) => Some(channel_id),
-        None => app
-            .bot_and_channel(&caller.user_id)
-            .await?
-            .and_then(|(_, channel_id)| channel_id),
+) -> Result<Json<BotSaved>, ApiError> {
+    let bot = app.check_bot(&settings.bot_token).await?;
+    let channel_id = match settings.channel_id {
+        Some(channel_id) => Some(channel_id.into_text()),
+        None => match app.bot_and_channel(&caller.user_id).await? {
+            Some((_, Some(channel_id))) => Some(channel_id),
+            _ => app.own_channel(&caller.user_id, &bot).await?,
+        },
     };
-    if let Some(channel_id) = &channel_id {
-        check_channel(&app.telegram, &bot, channel_id).await?;
-    }
-    app.set_bot_and_channel(
+    let channel = match channel_id {
+        Some(channel_id) => Some(app.check_channel(&bot, &channel_id).await?),
+        None => None,
+    };
+    app.set_preferred(
         &caller.user_id,
-        &bot.username,
-        bot_token.expose(),
-        channel_id.as_deref(),
+        &bot,
+        channel.as_ref(),
+        &caller.entry("credentials.set", None),
     )
     .await?;
-    Ok(Json(json!({
-        "success": true,
-        "bot_username": bot.username,
-        "message": if channel_id.is_some() {
+    Ok(Json(BotSaved {
+        success: true,
+        bot_username: bot.user.username,
+        message: if channel.is_some() {
             "Bot token saved; the bot can post into the channel."
         } else {
             "Bot token saved. Add a channel to finish."
         },
-    })))
-}
-
-/// Refuses a channel that the bot cannot post into.
-async fn check_channel(telegram: &Telegram, bot: &Bot, channel_id: &str) -> Result<(), ApiError> {
-    let chat = telegram.get_chat(bot, channel_id).await?;
-    if chat.kind != "channel" {
-        return Err(ApiError::Refused(format!(
-            "This chat is a {}, not a channel",
-            chat.kind
-        )));
-    }
-    if !telegram.get_own_rights(bot, channel_id).await?.can_post() {
-        return Err(ApiError::Refused(format!(
-            "@{} must be an administrator of the channel with the right to post messages",
-            bot.username
-        )));
-    }
-    Ok(())
+    }))
 }

@@ -56,17 +56,27 @@ impl WebhookSecret {
                 .any(|signature| self.signs(id, timestamp, body, &signature))
     }
 
+    /// The header `webhook-signature` of a message.
+    pub(crate) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+        let signature = self.mac(id, timestamp, body).finalize().into_bytes();
+        format!("v1,{}", STANDARD.encode(signature))
+    }
+
     // Compares in constant time.
     fn signs(&self, id: &str, timestamp: &str, body: &[u8], signature: &[u8]) -> bool {
-        Hmac::<Sha256>::new_from_slice(&self.0).is_ok_and(|mac| {
-            mac.chain_update(id)
-                .chain_update(".")
-                .chain_update(timestamp)
-                .chain_update(".")
-                .chain_update(body)
-                .verify_slice(signature)
-                .is_ok()
-        })
+        self.mac(id, timestamp, body)
+            .verify_slice(signature)
+            .is_ok()
+    }
+
+    fn mac(&self, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
+        Hmac::<Sha256>::new_from_slice(&self.0)
+            .expect("HMAC takes keys of any length")
+            .chain_update(id)
+            .chain_update(".")
+            .chain_update(timestamp)
+            .chain_update(".")
+            .chain_update(body)
     }
 }
 
@@ -105,6 +115,12 @@ mod tests {
         assert!(secret().verifies(&headers(SIGNATURE), BODY, NOW));
         let several = format!("v1,AAAA v1a,xyz {SIGNATURE}");
         assert!(secret().verifies(&headers(&several), BODY, NOW));
+    }
+
+    #[test]
+    fn a_message_is_signed_as_the_test_vector_of_the_standard() {
+        let signature = secret().sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", BODY);
+        assert_eq!(signature, SIGNATURE);
     }
 
     #[test]

@@ -11,10 +11,11 @@ use axum::{
     },
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
-    error::ApiError,
+    error::{ApiError, Refusals, Success},
     extract::{RawBody, from_json},
 };
 use crate::{
@@ -22,9 +23,9 @@ use crate::{
     store::{files::NewFile, unix_now},
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct UploadEvent {
+pub(super) struct UploadEvent {
     /// Unique for an upload, the same across retries.
     id: Option<String>,
     user_id: String,
@@ -36,14 +37,19 @@ struct UploadEvent {
     mime_type: Option<String>,
 }
 
-/// `POST /api/webhook/upload`
+/// Take a worker's word that an upload is in the channel
 ///
-/// An event that came before is answered as if it were new: its sender only missed the answer.
+/// Signed as Standard Webhooks, where a secret is set. An event that came before is answered as if it
+/// were new: its sender only missed the answer.
+#[utoipa::path(
+    post, path = "/webhook/upload", tag = "worker", request_body = UploadEvent,
+    responses((status = 200, body = Success), Refusals)
+)]
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     RawBody(body): RawBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Success>, ApiError> {
     if let Some(secret) = &app.webhook_secret
         && !secret.verifies(&headers, &body, unix_now())
     {
@@ -73,7 +79,7 @@ pub(super) async fn upload(
     if !is_new {
         tracing::debug!("an upload event came again");
     }
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::YES))
 }
 
 /// The headers as JSON, without those that hold credentials.

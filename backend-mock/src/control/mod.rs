@@ -1,6 +1,20 @@
 //! The test control, under `/_control`: what arrived, what was kept, and what is to go wrong.
 //!
 //! It shows everything to everyone that reaches the port, so it is there only when asked for.
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /stats` | how many requests arrived, refused ones included |
+//! | `GET /messages` | the messages that the emulated Telegram accepted |
+//! | `GET /notifications` | the events that the webhook accepted, with their headers |
+//! | `GET /files/{file_id}` | the bytes of a file |
+//! | `POST /faults` | a list of faults in place of the one in force |
+//! | `POST /reset` | empties messages, notifications, stats and faults |
+//! | `POST /users` | makes a user with a bot and a channel |
+//! | `POST /users/{user_id}/bot` | gives the user another bot in the same channel |
+//! | `POST /bots/{bot_token}/revoke` | makes a bot's token useless |
+//! | `GET /telegram/codes` | the login codes that phones show: `[{"phone","code"}]` |
+//! | `POST /telegram/scan` | a phone scans and confirms the QR code of `{"url":"tg://login?token=…"}` |
 
 use std::sync::Arc;
 
@@ -11,6 +25,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,7 +36,7 @@ use crate::{
     },
     provision::{Provisioned, Setup},
     store::telegram::MessageRow,
-    telegram::token::BotToken,
+    telegram::{Telegram, token::BotToken},
 };
 
 pub(crate) mod faults;
@@ -49,6 +64,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/users", post(add_user))
         .route("/users/{user_id}/bot", post(replace_bot))
         .route("/bots/{bot_token}/revoke", post(revoke_bot))
+        .route("/telegram/codes", get(codes))
+        .route("/telegram/scan", post(scan))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
 }
@@ -81,7 +98,7 @@ async fn file(
         .telegram_file_by_id(&file_id)
         .await?
         .ok_or(ApiError::NotFound)?;
-    Ok(app.telegram.content(&stored).await?)
+    Ok(telegram(&app)?.content(&stored).await?)
 }
 
 async fn set_faults(
@@ -99,7 +116,9 @@ async fn reset(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
     app.control.stats.reset();
     app.store.clear_events().await?;
     app.store.clear_messages().await?;
-    app.telegram.blobs().clear().await?;
+    if let Some(telegram) = &app.telegram {
+        telegram.blobs().clear().await?;
+    }
     Ok(success())
 }
 
@@ -136,6 +155,36 @@ async fn revoke_bot(
         return Err(ApiError::NotFound);
     }
     Ok(success())
+}
+
+async fn codes(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, ApiError> {
+    let codes = telegram(&app)?.sent_codes();
+    let codes = codes.into_iter();
+    Ok(Json(
+        codes
+            .map(|(phone, code)| json!({ "phone": phone, "code": code }))
+            .collect(),
+    ))
+}
+
+#[derive(Deserialize)]
+struct Scan {
+    url: String,
+}
+
+async fn scan(
+    State(app): State<Arc<App>>,
+    RawBody(body): RawBody,
+) -> Result<Json<Value>, ApiError> {
+    let Scan { url } = from_json(&body)?;
+    if !telegram(&app)?.scan(&url) {
+        return Err(ApiError::NotFound);
+    }
+    Ok(success())
+}
+
+fn telegram(app: &App) -> Result<&Telegram, ApiError> {
+    app.telegram.as_deref().ok_or(ApiError::NotFound)
 }
 
 fn describe_message(message: &MessageRow) -> Value {

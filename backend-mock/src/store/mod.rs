@@ -1,36 +1,34 @@
-//! The embedded database: what the backend and the emulated Telegram know.
+//! The database: what the backend and the emulated Telegram know.
 //!
-//! One file in WAL mode. `synchronous = FULL`, so that a write that was answered survives a power
-//! failure: the worker tells its user "stored" on the strength of our reply.
-//!
-//! Writes go through one connection and reads through others. SQLite has one writer at a time
-//! anyway, and queueing for it here costs nothing, while two connections that both upgrade from
-//! reading to writing make one of them fail with `SQLITE_BUSY`.
-//!
-//! Queries are written in the dialect that SQLite and PostgreSQL share (`$1`, `ON CONFLICT`,
-//! `RETURNING`).
+//! One file of SQLite, or PostgreSQL; the queries are the same, in the dialect that both share (`$1`,
+//! `ON CONFLICT`, `RETURNING`), and [`engine`] is the one place that knows which it is. They go
+//! through sqlx's `Any`, which carries TEXT, BIGINT and BLOB, NULL included, as they are. It cannot
+//! read a BOOLEAN of SQLite, nor PostgreSQL's NUMERIC: no query selects one, and a sum is cast.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{
-    SqlSafeStr, SqlitePool,
-    migrate::{Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::{Any, AnyPool, Transaction};
 
+mod batch;
+mod clear;
+mod engine;
+
+pub(crate) mod audit;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod files;
+pub(crate) mod keys;
+pub(crate) mod logins;
+pub(crate) mod sealed;
 pub(crate) mod telegram;
+pub(crate) mod usage;
 pub(crate) mod users;
 
-/// Connections for reading. Lookups are short; more would only contend for the same cores.
-const READ_CONNECTIONS: u32 = 4;
-/// How long a connection waits for another process that holds the write lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+#[cfg(test)]
+mod tests;
+
+pub(crate) use engine::Database;
+use engine::Engine;
 
 /// What went wrong below the queries. The text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
@@ -41,92 +39,50 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("migrating the database: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// `DATABASE_URL` names no database that this program knows.
+    #[error("DATABASE_URL must begin with postgres:// or postgresql://")]
+    UnknownDatabase,
+}
+
+impl StoreError {
+    /// Whether a text was refused for a NUL in it: PostgreSQL stores none.
+    pub(crate) fn is_nul_in_text(&self) -> bool {
+        // SQLSTATE character_not_in_repertoire.
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
+    }
 }
 
 /// A handle on the database; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    read: SqlitePool,
-    write: SqlitePool,
+    engine: Engine,
+    read: AnyPool,
+    write: AnyPool,
 }
 
 impl Store {
-    /// Opens the database file, making it if it is not there, and brings its schema up to date.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = connect_options().filename(path).create_if_missing(true);
-        let write = one_connection().connect_with(options.clone()).await?;
-        migrator().run(&write).await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(READ_CONNECTIONS)
-            .connect_with(options)
-            .await?;
-        Ok(Self { read, write })
+    /// Opens the database, making it if it is a file that is not there, and brings its schema up to
+    /// date.
+    pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
+        engine::open(database).await
     }
 
-    /// Opens an empty database in memory.
-    pub(crate) async fn in_memory() -> Result<Self, StoreError> {
-        // The database lives as long as its one connection.
-        let write = one_connection()
-            .connect_with(connect_options().in_memory(true))
-            .await?;
-        migrator().run(&write).await?;
-        Ok(Self {
-            read: write.clone(),
-            write,
-        })
+    /// Fails unless the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.read).await?;
+        Ok(())
     }
 
-    /// Closes every connection, which also folds the write-ahead log into the file.
+    /// Closes every connection, which for SQLite also folds the write-ahead log into the file.
     pub(crate) async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
     }
-}
 
-fn connect_options() -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-}
-
-fn one_connection() -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-}
-
-/// The schema's history. A step that was released is never edited: add another.
-fn migrator() -> Migrator {
-    let steps = [
-        (
-            1,
-            "accounts",
-            include_str!("../../migrations/0001_accounts.sql"),
-        ),
-        (
-            2,
-            "telegram",
-            include_str!("../../migrations/0002_telegram.sql"),
-        ),
-    ];
-    Migrator::with_migrations(
-        steps
-            .into_iter()
-            .map(|(version, name, sql)| {
-                Migration::new(
-                    version,
-                    name.into(),
-                    MigrationType::Simple,
-                    sql.into_sql_str(),
-                    false,
-                )
-            })
-            .collect(),
-    )
+    /// A transaction that writes.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.write.begin_with(self.engine.begin()).await?)
+    }
 }
 
 /// The time, in Unix seconds.

@@ -1,6 +1,6 @@
 //! What the emulated Telegram remembers: bots, channels, members, messages, files.
 
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 
 use super::{Store, StoreError, unix_now};
 
@@ -232,7 +232,7 @@ impl Store {
         attachment: &Attachment,
     ) -> Result<Posted, StoreError> {
         let date = unix_now();
-        let mut transaction = self.write.begin().await?;
+        let mut transaction = self.begin().await?;
         let message_id: i64 = sqlx::query_scalar(
             "UPDATE telegram_chats SET last_message_id = last_message_id + 1 \
              WHERE id = $1 RETURNING last_message_id",
@@ -336,7 +336,7 @@ impl Store {
     /// Forgets every message and file. Message ids go on from where they were, as Telegram never
     /// gives one out twice.
     pub(crate) async fn clear_messages(&self) -> Result<(), StoreError> {
-        let mut transaction = self.write.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query("DELETE FROM telegram_messages")
             .execute(&mut *transaction)
             .await?;
@@ -349,7 +349,7 @@ impl Store {
 }
 
 async fn insert_file(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
     file: &NewTelegramFile,
 ) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(

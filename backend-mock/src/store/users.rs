@@ -1,6 +1,13 @@
 //! The users table.
 
-use super::{Store, StoreError, unix_now};
+use sqlx::{Any, Transaction};
+
+use super::{
+    Store, StoreError,
+    audit::{self, AuditEntry},
+    keys::{self, NewKey},
+    unix_now,
+};
 
 /// A user as others may see one: without the password hash.
 #[derive(Clone, Debug)]
@@ -8,37 +15,52 @@ pub(crate) struct User {
     pub(crate) id: String,
     pub(crate) email: String,
     pub(crate) name: String,
+    pub(crate) plan: String,
     /// Unix seconds.
     pub(crate) created_at: i64,
 }
 
-impl Store {
-    /// Adds a user; `None` if the e-mail address is taken.
-    pub(crate) async fn add_user(
-        &self,
-        email: &str,
-        name: &str,
-        password_hash: Option<&str>,
-    ) -> Result<Option<User>, StoreError> {
-        let user = User {
+impl User {
+    /// A user that is yet to be added.
+    pub(crate) fn new(email: &str, name: &str, plan: &str) -> Self {
+        Self {
             id: uuid::Uuid::new_v4().to_string(),
             email: email.to_owned(),
             name: name.to_owned(),
+            plan: plan.to_owned(),
             created_at: unix_now(),
-        };
-        let added = sqlx::query(
-            "INSERT INTO users (id, email, name, password_hash, created_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (email) DO NOTHING",
-        )
-        .bind(&user.id)
-        .bind(&user.email)
-        .bind(&user.name)
-        .bind(password_hash)
-        .bind(user.created_at)
-        .execute(&self.write)
-        .await?
-        .rows_affected();
-        Ok((added == 1).then_some(user))
+        }
+    }
+}
+
+type Columns = (String, String, String, String, i64);
+
+impl Store {
+    /// Adds a user; says whether id and e-mail address were free.
+    pub(crate) async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let added = insert(&mut transaction, user, None).await?;
+        transaction.commit().await?;
+        Ok(added)
+    }
+
+    /// Adds a user with a password and a first API key, or neither; says whether the e-mail address
+    /// was free.
+    pub(crate) async fn register(
+        &self,
+        user: &User,
+        password_hash: &str,
+        key: &NewKey,
+        entries: &[AuditEntry],
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        if !insert(&mut transaction, user, Some(password_hash)).await? {
+            return Ok(false);
+        }
+        keys::insert(&mut transaction, &user.id, key).await?;
+        audit::add(&mut transaction, entries).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Whether there is a user with this id.
@@ -52,6 +74,27 @@ impl Store {
         )
     }
 
+    /// The user with this id.
+    pub(crate) async fn user(&self, id: &str) -> Result<Option<User>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT id, email, name, plan, created_at FROM users WHERE id = $1")
+                .bind(id)
+                .fetch_optional(&self.read)
+                .await?
+                .map(user),
+        )
+    }
+
+    /// Every user, oldest first.
+    pub(crate) async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let rows: Vec<Columns> = sqlx::query_as(
+            "SELECT id, email, name, plan, created_at FROM users ORDER BY created_at, id",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.into_iter().map(user).collect())
+    }
+
     /// The id and password hash behind an e-mail address.
     pub(crate) async fn login_of(
         &self,
@@ -63,5 +106,36 @@ impl Store {
                 .fetch_optional(&self.read)
                 .await?,
         )
+    }
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static, Any>,
+    user: &User,
+    password_hash: Option<&str>,
+) -> Result<bool, StoreError> {
+    let added = sqlx::query(
+        "INSERT INTO users (id, email, name, password_hash, plan, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+    )
+    .bind(&user.id)
+    .bind(&user.email)
+    .bind(&user.name)
+    .bind(password_hash)
+    .bind(&user.plan)
+    .bind(user.created_at)
+    .execute(&mut **transaction)
+    .await?
+    .rows_affected();
+    Ok(added == 1)
+}
+
+fn user((id, email, name, plan, created_at): Columns) -> User {
+    User {
+        id,
+        email,
+        name,
+        plan,
+        created_at,
     }
 }

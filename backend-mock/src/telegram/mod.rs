@@ -1,5 +1,5 @@
 //! An emulator of Telegram's Bot API, as far as uploads need it: `/bot<token>/<method>` and
-//! `/file/bot<token>/<path>`.
+//! `/file/bot<token>/<path>`. Users log in to it as well, though not over MTProto.
 //!
 //! It answers as the official server does, limits and wording included, so that a client that works
 //! against it works against `api.telegram.org`. Three differences: a compressed body is refused, a
@@ -29,6 +29,7 @@ use crate::{
     },
 };
 
+mod accounts;
 mod download;
 mod error;
 mod file_name;
@@ -46,6 +47,7 @@ pub use rights::BotRights;
 use token::BotToken;
 
 use self::{
+    accounts::Phones,
     intake::Incoming,
     rates::{Rates, Verdict},
 };
@@ -60,6 +62,7 @@ pub(crate) struct Telegram {
     /// A std mutex: it is held for one decision and never across an await.
     rates: Option<Mutex<Rates>>,
     started: Instant,
+    phones: Phones,
 }
 
 /// What a path asks for. Its `Debug` shows no token.
@@ -112,6 +115,7 @@ impl Telegram {
             blobs: Arc::new(blobs),
             rates: rate_limits.then(Mutex::default),
             started: Instant::now(),
+            phones: Phones::default(),
         }
     }
 

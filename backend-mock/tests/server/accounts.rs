@@ -1,6 +1,6 @@
 //! The backend: accounts, settings, credentials, files, the webhook.
 
-use backend_mock::{BotRights, Options, Running, Server, Setup};
+use backend_mock::{BotRights, DeploymentBot, Options, Running, Server, Setup};
 use serde_json::{Value, json};
 
 use crate::client::{
@@ -231,6 +231,81 @@ async fn bot_settings_are_checked_with_telegram_before_they_are_stored() {
     let credentials = get_as(&server, CREDENTIALS, &token).await.json();
     assert_eq!(credentials["channel_id"], demo.channel_id);
     assert!(credentials["telegram_session"].is_null());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn bot_settings_are_checked_with_the_bot_api_that_is_named() {
+    let (telegram, demo) = start().await;
+    let reader = Setup {
+        bot_rights: BotRights::AdministratorNoPost,
+        configured: false,
+        ..Setup::default()
+    };
+    let reader = user(&telegram, reader).await;
+    let server = Server::start(Options {
+        telegram_api_url: Some(telegram.base_url.clone()),
+        emulator: false,
+        demo: false,
+        ..options()
+    })
+    .await
+    .unwrap();
+    let token = register(&server).await;
+    let set = async |bot_token: &str, channel_id: &str| {
+        let body = json!({ "bot_token": bot_token, "channel_id": channel_id }).to_string();
+        post_as(&server, "/api/settings/bot-token", &token, &body).await
+    };
+    let unknown = format!("1:{}", "a".repeat(35));
+    for (bot_token, channel_id, reason) in [
+        (&unknown, "-100", "Telegram refused: Unauthorized"),
+        (
+            &demo.bot_token,
+            "-100&x=1",
+            "Telegram refused: Bad Request: chat not found",
+        ),
+    ] {
+        let reply = set(bot_token, channel_id).await;
+        assert_eq!(reply.detail(), (400, reason.to_owned()));
+    }
+    let (status, reason) = set(&reader.bot_token, &reader.channel_id).await.detail();
+    assert_eq!(status, 400);
+    assert!(reason.ends_with("with the right to post messages"));
+    assert_eq!(set(&demo.bot_token, &demo.channel_id).await.status, 200);
+    let credentials = get_as(&server, CREDENTIALS, &token).await.json();
+    assert_eq!(credentials["bot_token"], demo.bot_token);
+    // There is no Telegram here.
+    let path = format!("/bot{}/getMe", demo.bot_token);
+    assert_eq!(get(&server, &path).await.detail().0, 404);
+
+    telegram.shutdown().await;
+    let (status, reason) = set(&demo.bot_token, &demo.channel_id).await.detail();
+    assert_eq!(status, 502);
+    assert!(!reason.contains(&demo.bot_token));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_deployments_bot_serves_whoever_has_none() {
+    let deployment_bot = DeploymentBot {
+        bot_token: "1:deployment".to_owned(),
+        channel_id: "-1001".to_owned(),
+    };
+    let server = Server::start(Options {
+        deployment_bot: Some(deployment_bot),
+        ..options()
+    })
+    .await
+    .unwrap();
+    let token = register(&server).await;
+    let credentials = get_as(&server, CREDENTIALS, &token).await.json();
+    assert_eq!(credentials["bot_token"], "1:deployment");
+    assert_eq!(credentials["channel_id"], "-1001");
+    assert_eq!(credentials["source"], "deployment");
+    let demo = server.demo.clone().unwrap();
+    let credentials = get_as(&server, CREDENTIALS, &demo.auth_token).await.json();
+    assert_eq!(credentials["bot_token"], demo.bot_token);
+    assert_eq!(credentials["source"], "user");
     server.shutdown().await;
 }
 

@@ -9,6 +9,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::on_postgresql;
+
 pub(crate) const BOUNDARY: &str = "----boundary-9b1c52d0a7e84f3c";
 
 /// A reply, read to its end.
@@ -56,6 +58,7 @@ pub(crate) fn options() -> Options {
         demo: true,
         control: true,
         password_cost: PasswordCost::Minimal,
+        database_url: on_postgresql::fresh_database(),
         ..Options::default()
     }
 }
@@ -145,6 +148,13 @@ pub(crate) async fn post_as(server: &Running, path: &str, token: &str, body: &st
     )
     .await
     .unwrap()
+}
+
+pub(crate) async fn delete_as(server: &Running, path: &str, token: &str) -> Reply {
+    let header = format!("Authorization: Bearer {token}");
+    send(server.address, &request("DELETE", path, &[&header], b""))
+        .await
+        .unwrap()
 }
 
 /// A form of text fields and one file called `document`.

@@ -7,30 +7,47 @@ use std::{
 
 use backend_mock::{Data, Options, Provisioned, Running, Server};
 
-use crate::client::{get, get_as, messages, options, upload};
+use crate::{
+    client::{get, get_as, messages, options, upload},
+    on_postgresql,
+};
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// The database, where it is not in the folder.
+    database_url: Option<String>,
+}
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = format!("backend-mock-test-{}", uuid::Uuid::new_v4());
-        Self(std::env::temp_dir().join(name))
+        Self {
+            path: std::env::temp_dir().join(name),
+            database_url: on_postgresql::fresh_database(),
+        }
     }
 
-    fn data(&self) -> PathBuf {
-        self.0.join("deep").join("mock.sqlite3")
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path.join("deep").join("mock.sqlite3")
     }
 
-    async fn start(&self) -> (Running, Provisioned) {
+    /// What a process has to know of the database.
+    pub(crate) fn database_variable(&self) -> Option<(&'static str, &str)> {
+        let url = self.database_url.as_deref();
+        url.map(|url| ("DATABASE_URL", url))
+    }
+
+    pub(crate) async fn start(&self) -> (Running, Provisioned) {
         let server = Server::start(self.options()).await.unwrap();
         let demo = server.demo.clone().unwrap();
         (server, demo)
     }
 
-    fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options {
             data: Data::File(self.data()),
+            database_url: self.database_url.clone(),
             ..options()
         }
     }
@@ -38,7 +55,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -92,8 +109,9 @@ async fn no_secret_is_on_the_disk_in_the_clear() {
     let credentials = get_as(&server, "/api/worker/credentials", &demo.auth_token).await;
     let credentials = credentials.json();
     server.shutdown().await;
-    let bytes = all_bytes(&folder.0);
-    assert!(contains(&bytes, &demo.user_id));
+    let bytes = all_bytes(&folder.path);
+    // That of PostgreSQL is elsewhere.
+    assert_eq!(contains(&bytes, &demo.user_id), !on_postgresql::is_here());
     let (_, bot_secret) = demo.bot_token.split_once(':').unwrap();
     for secret in [
         bot_secret,
@@ -146,4 +164,21 @@ async fn a_file_left_half_written_is_gone_at_the_next_start() {
     let (server, _) = folder.start().await;
     assert_eq!(fs::read_dir(&files).unwrap().count(), 0);
     server.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_the_emulator_there_is_no_folder_of_files() {
+    let folder = Folder::new();
+    let server = Server::start(Options {
+        emulator: false,
+        demo: false,
+        ..folder.options()
+    })
+    .await
+    .unwrap();
+    server.shutdown().await;
+    let data = folder.data();
+    let beside = fs::read_dir(data.parent().unwrap()).unwrap();
+    let mut folders = beside.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert!(folders.next().is_none());
 }

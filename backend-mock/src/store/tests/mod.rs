@@ -1,0 +1,471 @@
+//! The queries, on each of the engines.
+
+use std::io::{self, Write};
+
+use super::{
+    audit::AuditEntry,
+    destinations::{Destination, TelegramAccount},
+    files::NewFile,
+    keys::{KeyUse, NewKey},
+    sealed::{API_HASH, BOT_TOKEN},
+    telegram::{Attachment, Bot, MessageContent, NewTelegramFile},
+    users::User,
+    *,
+};
+
+#[cfg(unix)]
+mod postgres;
+
+#[tokio::test]
+async fn the_store_keeps_what_it_is_told_in_sqlite() {
+    let store = Store::open(&Database::Memory).await.unwrap();
+    keeps_what_it_is_told(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_store_keeps_what_it_is_told_in_postgresql() {
+    let Some(server) = postgres::server().await else {
+        // Past the capture of the test harness: who reads the result is to know what it is not of.
+        let _ = writeln!(
+            io::stderr(),
+            "skipped: the store on PostgreSQL: neither TEST_DATABASE_URL nor one to start"
+        );
+        return;
+    };
+    let store = Store::open(&Database::from_url(&server.url).unwrap())
+        .await
+        .unwrap();
+    keeps_what_it_is_told(&store).await;
+    let nul = store
+        .add_user(&User::new("nul@example.com", "\0", "free"))
+        .await;
+    assert!(nul.unwrap_err().is_nul_in_text());
+    store.close().await;
+    // Opened again, the schema is up to date.
+    let database = Database::from_url(&server.url).unwrap();
+    Store::open(&database).await.unwrap().close().await;
+}
+
+async fn keeps_what_it_is_told(store: &Store) {
+    store.ping().await.unwrap();
+    let [ada, bob] = users(store).await;
+    keys_open_until_they_run_out_or_are_revoked(store, &ada, &bob).await;
+    uses_of_more_keys_than_one_statement_takes_are_added_up(store, &ada).await;
+    the_audit_log_only_grows(store, &ada).await;
+    one_destination_is_preferred(store, &ada, &bob).await;
+    destinations_come_and_go(store, &bob).await;
+    secrets_are_resealed_unless_they_changed(store, &ada).await;
+    a_plan_and_no_usage(store, &ada).await;
+    events_and_files_are_kept_once(store, &ada).await;
+    messages_are_numbered(store).await;
+    everything_of_a_user_goes_and_nothing_of_anothers(store, &ada, &bob).await;
+}
+
+fn entry(action: &str) -> AuditEntry {
+    AuditEntry {
+        at: 1,
+        actor: "session".to_owned(),
+        user_id: None,
+        action: action.to_owned(),
+        target: None,
+        address: Some("::1".to_owned()),
+        request_id: None,
+        result: "ok".to_owned(),
+    }
+}
+
+fn key(seed: u16) -> NewKey {
+    let mut hash = [0; 32];
+    hash[..2].copy_from_slice(&seed.to_le_bytes());
+    NewKey {
+        id: format!("key-{}", uuid::Uuid::new_v4()),
+        name: "name".to_owned(),
+        hash,
+        preview: "tsk_abcd".to_owned(),
+        created_at: 100,
+        expires_at: 200,
+    }
+}
+
+async fn users(store: &Store) -> [User; 2] {
+    let ada = User::new("ada@example.com", "Ada", "free");
+    let bob = User::new("bob@example.com", "Bob", "enterprise");
+    assert!(store.add_user(&bob).await.unwrap());
+    let first = key(1);
+    let entries = [entry("user.register")];
+    assert!(store.register(&ada, "phc", &first, &entries).await.unwrap());
+    let again = User::new("ada@example.com", "Eve", "free");
+    let second = key(2);
+    assert!(
+        !store
+            .register(&again, "phc", &second, &entries)
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.keys(Some(&again.id)).await.unwrap().len(), 0);
+    assert_eq!(store.live_key(&second.hash, 150).await.unwrap(), None);
+    let login = store.login_of("ada@example.com").await.unwrap();
+    assert_eq!(login, Some((ada.id.clone(), Some("phc".to_owned()))));
+    assert!(store.user_exists(&bob.id).await.unwrap());
+    assert!(!store.user_exists("nobody").await.unwrap());
+    assert_eq!(store.user(&ada.id).await.unwrap().unwrap().plan, "free");
+    assert_eq!(store.users().await.unwrap().len(), 2);
+    [ada, bob]
+}
+
+async fn keys_open_until_they_run_out_or_are_revoked(store: &Store, ada: &User, bob: &User) {
+    let key = key(3);
+    store
+        .add_key(&ada.id, &key, &entry("key.create"))
+        .await
+        .unwrap();
+    let opens = async |hash, now| store.live_key(hash, now).await.unwrap();
+    let owner = Some((key.id.clone(), ada.id.clone()));
+    assert_eq!(opens(&key.hash, 199).await, owner);
+    assert_eq!(opens(&key.hash, 200).await, None);
+    let fresh = NewKey {
+        hash: [9; 32],
+        expires_at: 300,
+        ..key.clone()
+    };
+    let rotate = entry("key.rotate");
+    assert!(!store.replace_key(&bob.id, &fresh, &rotate).await.unwrap());
+    assert!(store.replace_key(&ada.id, &fresh, &rotate).await.unwrap());
+    assert_eq!(opens(&key.hash, 150).await, None);
+    assert_eq!(opens(&fresh.hash, 299).await, owner);
+    let revoke = entry("key.revoke");
+    assert!(!store.revoke_key(&bob.id, &key.id, &revoke).await.unwrap());
+    assert!(store.revoke_key(&ada.id, &key.id, &revoke).await.unwrap());
+    assert!(!store.revoke_key(&ada.id, &key.id, &revoke).await.unwrap());
+    assert_eq!(opens(&fresh.hash, 150).await, None);
+    assert!(!store.replace_key(&ada.id, &fresh, &rotate).await.unwrap());
+    assert!(store.key(&bob.id, &key.id).await.unwrap().is_none());
+    let row = store.key(&ada.id, &key.id).await.unwrap().unwrap();
+    assert!(row.revoked_at.is_some() && !row.is_active(150));
+    let owner = store.owner_of_key(&key.id).await.unwrap();
+    assert_eq!(owner.as_ref(), Some(&ada.id));
+}
+
+async fn uses_of_more_keys_than_one_statement_takes_are_added_up(store: &Store, ada: &User) {
+    let mut uses = Vec::new();
+    for seed in 0..100 {
+        let key = key(1000 + seed);
+        store
+            .add_key(&ada.id, &key, &entry("key.create"))
+            .await
+            .unwrap();
+        uses.push(KeyUse {
+            key_id: key.id,
+            requests: 1 + i64::from(seed),
+            last_at: 5000,
+        });
+    }
+    store.count_key_uses(&uses).await.unwrap();
+    store.count_key_uses(&uses).await.unwrap();
+    for used in uses {
+        let row = store.key(&ada.id, &used.key_id).await.unwrap().unwrap();
+        assert_eq!(row.request_count, 2 * used.requests);
+        assert_eq!(row.last_used_at, Some(5000));
+    }
+}
+
+async fn the_audit_log_only_grows(store: &Store, ada: &User) {
+    let entries: Vec<_> = (0..150)
+        .map(|number| AuditEntry {
+            user_id: Some(ada.id.clone()),
+            ..entry(&format!("act-{number}"))
+        })
+        .collect();
+    store.add_audit_entries(&entries).await.unwrap();
+    let rows = store.audit_tail(Some(&ada.id), 1000).await.unwrap();
+    let told: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
+    assert_eq!(told, entries);
+    let newest = store.audit_tail(None, 1).await.unwrap();
+    assert_eq!(newest[0].entry.action, "act-149");
+    for statement in [
+        "UPDATE audit_log SET result = 'x'",
+        "DELETE FROM audit_log",
+        "DELETE FROM audit_log WHERE user_id IS NULL",
+    ] {
+        assert!(sqlx::query(statement).execute(&store.write).await.is_err());
+    }
+}
+
+fn destination(id: &str, token: &[u8]) -> Destination {
+    Destination {
+        id: id.to_owned(),
+        label: id.to_owned(),
+        bot_username: "a_bot".to_owned(),
+        bot_token_sealed: token.to_vec(),
+        channel_id: None,
+        channel_title: None,
+        preferred: false,
+        created_at: 100,
+    }
+}
+
+async fn one_destination_is_preferred(store: &Store, ada: &User, bob: &User) {
+    let set = async |user: &User, destination: &Destination| {
+        let entry = entry("credentials.set");
+        store
+            .set_preferred_destination(&user.id, destination, &entry)
+            .await
+            .unwrap()
+    };
+    let changed = Destination {
+        label: "another".to_owned(),
+        ..destination("d-1", b"two")
+    };
+    assert!(set(ada, &destination("d-1", b"one")).await);
+    assert!(set(ada, &changed).await);
+    assert!(!set(ada, &destination("d-2", b"three")).await);
+    assert!(set(bob, &destination("d-3", b"four")).await);
+    let preferred = store.preferred_destination(&ada.id).await.unwrap().unwrap();
+    assert_eq!(preferred.id, "d-1");
+    assert_eq!(preferred.label, "d-1");
+    assert_eq!(preferred.bot_token_sealed, b"two");
+    assert_eq!(preferred.channel_id, None);
+}
+
+async fn destinations_come_and_go(store: &Store, bob: &User) {
+    let eve = User::new("eve@example.com", "Eve", "free");
+    assert!(store.add_user(&eve).await.unwrap());
+    let listed = async || {
+        let destinations = store.destinations(&eve.id).await.unwrap();
+        let named = |it: Destination| (it.id, it.preferred);
+        destinations.into_iter().map(named).collect::<Vec<_>>()
+    };
+    let rows = |rows: &[(&str, bool)]| {
+        let owned = |(id, preferred): &(&str, bool)| ((*id).to_owned(), *preferred);
+        rows.iter().map(owned).collect::<Vec<_>>()
+    };
+    for (id, asks, preferred) in [
+        ("e-1", false, true),
+        ("e-2", false, false),
+        ("e-3", true, true),
+    ] {
+        let asking = Destination {
+            preferred: asks,
+            ..destination(id, b"token")
+        };
+        let entry = entry("destination.add");
+        let added = store.add_destination(&eve.id, asking, 3, &entry).await;
+        assert_eq!(added.unwrap().unwrap().preferred, preferred);
+    }
+    let fourth = destination("e-4", b"token");
+    let refused = entry("destination.refused");
+    let refused = store.add_destination(&eve.id, fourth, 3, &refused).await;
+    assert!(refused.unwrap().is_none());
+    let before = rows(&[("e-1", false), ("e-2", false), ("e-3", true)]);
+    assert_eq!(listed().await, before);
+    let e = entry("destination.x");
+    assert!(!store.prefer_destination(&eve.id, "d-1", &e).await.unwrap());
+    assert!(!store.prefer_destination(&bob.id, "e-1", &e).await.unwrap());
+    assert!(!store.remove_destination(&bob.id, "e-1", &e).await.unwrap());
+    assert_eq!(listed().await, before);
+    assert!(store.destination(&bob.id, "e-1").await.unwrap().is_none());
+    assert!(store.destination(&eve.id, "e-1").await.unwrap().is_some());
+    assert!(store.prefer_destination(&eve.id, "e-2", &e).await.unwrap());
+    assert!(store.remove_destination(&eve.id, "e-2", &e).await.unwrap());
+    assert_eq!(listed().await, rows(&[("e-1", true), ("e-3", false)]));
+    for id in ["e-1", "e-3"] {
+        assert!(store.remove_destination(&eve.id, id, &e).await.unwrap());
+    }
+    assert!(listed().await.is_empty());
+    let written = store.audit_tail(None, 1000).await.unwrap();
+    let count = |action: &str| {
+        let rows = written.iter();
+        rows.filter(|row| row.entry.action == action).count()
+    };
+    assert_eq!(count("destination.add"), 3);
+    assert_eq!(count("destination.refused"), 0);
+    assert_eq!(count("destination.x"), 4);
+}
+
+async fn everything_of_a_user_goes_and_nothing_of_anothers(store: &Store, ada: &User, bob: &User) {
+    let counts = async |user: &User| {
+        let mut counts = Vec::new();
+        for table in [
+            "api_keys",
+            "destinations",
+            "telegram_accounts",
+            "telegram_logins",
+            "files",
+            "usage_events",
+            "usage_days",
+            "audit_log",
+        ] {
+            let sql = format!("SELECT COUNT(*) FROM {table} WHERE user_id = $1");
+            let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .bind(&user.id)
+                .fetch_one(&store.read)
+                .await
+                .unwrap();
+            counts.push(count);
+        }
+        counts
+    };
+    for user in [ada, bob] {
+        let account = TelegramAccount {
+            api_id: 1,
+            api_hash_sealed: b"hash".to_vec(),
+            session_sealed: b"session".to_vec(),
+            channel_id: None,
+            invite_sealed: None,
+        };
+        store
+            .set_telegram_account(&user.id, &account, &entry("telegram.connect"))
+            .await
+            .unwrap();
+        let event = format!("event-{}", user.id);
+        store.add_event(&event, "{}", "{}").await.unwrap();
+        for sql in [
+            "INSERT INTO usage_events (webhook_id, user_id, bytes, received_at) \
+             VALUES ('event-' || $1, $1, 1, 1)",
+            "INSERT INTO telegram_logins (id, user_id, method, state, created_at, expires_at) \
+             VALUES ('login-' || $1, $1, 'qr', 'waiting', 1, 2)",
+            "INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, 50, 1, 1)",
+        ] {
+            let insert = sqlx::query(sql).bind(&user.id);
+            insert.execute(&store.write).await.unwrap();
+        }
+    }
+    let [ada_before, bob_before] = [counts(ada).await, counts(bob).await];
+    assert!(ada_before.iter().all(|&count| count > 0), "{ada_before:?}");
+    let entry = AuditEntry {
+        user_id: Some(ada.id.clone()),
+        ..entry("data.clear")
+    };
+    store.clear_user(&ada.id, 50, &entry).await.unwrap();
+    // The sums of this month, and the audit log with one row more.
+    let audit_rows = ada_before[7] + 1;
+    assert_eq!(counts(ada).await, [0, 0, 0, 0, 0, 0, 1, audit_rows]);
+    assert_eq!(counts(bob).await, bob_before);
+    assert_eq!(store.events().await.unwrap().len(), 1);
+    store.clear_events().await.unwrap();
+    assert!(store.user_exists(&ada.id).await.unwrap());
+}
+
+async fn secrets_are_resealed_unless_they_changed(store: &Store, ada: &User) {
+    assert_eq!(
+        store.sealed_values(API_HASH, "", 10).await.unwrap().len(),
+        0
+    );
+    let mut values = store.sealed_values(BOT_TOKEN, "", 10).await.unwrap();
+    assert_eq!(values.len(), 2);
+    assert_eq!(
+        store
+            .sealed_values(BOT_TOKEN, "d-1", 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    values[1].sealed = b"not what is there".to_vec();
+    let values: Vec<_> = values.into_iter().map(|it| (it, b"new".to_vec())).collect();
+    assert_eq!(values[0].0.user_id, ada.id);
+    assert_eq!(store.reseal(BOT_TOKEN, &values).await.unwrap(), 1);
+    let values = store.sealed_values(BOT_TOKEN, "", 10).await.unwrap();
+    assert_eq!(
+        [&*values[0].sealed, &*values[1].sealed],
+        [b"new".as_slice(), b"four"]
+    );
+    for id in ["k-1", "k-2", "k-1"] {
+        store.use_seal_key(id, "label").await.unwrap();
+    }
+    assert_eq!(store.seal_keys().await.unwrap().len(), 2);
+    store.retire_other_seal_keys("k-2").await.unwrap();
+    let keys = store.seal_keys().await.unwrap();
+    assert_eq!(keys, [("k-2".to_owned(), "label".to_owned())]);
+}
+
+async fn a_plan_and_no_usage(store: &Store, ada: &User) {
+    let plan = store.plan_of(&ada.id).await.unwrap().unwrap();
+    assert_eq!(plan.uploads, Some(5000));
+    assert_eq!(
+        store.used(&ada.id, 0, 100).await.unwrap(),
+        usage::Used::default()
+    );
+    for (day, uploads) in [(10, 1), (11, 2), (12, 4)] {
+        sqlx::query("INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, $2, $3, 9)")
+            .bind(&ada.id)
+            .bind(i64::from(day))
+            .bind(i64::from(uploads))
+            .execute(&store.write)
+            .await
+            .unwrap();
+    }
+    let used = store.used(&ada.id, 10, 12).await.unwrap();
+    assert_eq!((used.uploads, used.bytes), (3, 18));
+}
+
+async fn events_and_files_are_kept_once(store: &Store, ada: &User) {
+    for is_new in [true, false] {
+        assert_eq!(store.add_event("e", "{}", "{}").await.unwrap(), is_new);
+    }
+    assert_eq!(store.events().await.unwrap().len(), 1);
+    store.clear_events().await.unwrap();
+    let file = |size_bytes| NewFile {
+        file_name: "ä.txt".to_owned(),
+        message_id: 7,
+        file_id: "F".to_owned(),
+        file_unique_id: None,
+        size_bytes,
+        mime_type: None,
+    };
+    let first = store.add_file(&ada.id, &file(None)).await.unwrap();
+    let again = store.add_file(&ada.id, &file(Some(5))).await.unwrap();
+    assert_eq!(first.id, again.id);
+    assert_eq!(again.file.size_bytes, Some(5));
+    let files = store.files_of(&ada.id, 10, 0).await.unwrap();
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].file.file_name, "ä.txt");
+}
+
+async fn messages_are_numbered(store: &Store) {
+    let bot = Bot {
+        id: 1,
+        username: "b".to_owned(),
+        first_name: "B".to_owned(),
+    };
+    store.add_bot(&bot, &[7; 32]).await.unwrap();
+    assert!(store.bot_by_token(&[8; 32]).await.unwrap().is_none());
+    assert_eq!(store.bot_by_token(&[7; 32]).await.unwrap().unwrap().id, 1);
+    store.add_channel(-100, "c").await.unwrap();
+    for rights in ["administrator", "left"] {
+        store.set_member(-100, 1, rights).await.unwrap();
+    }
+    assert_eq!(
+        store.member(-100, 1).await.unwrap().as_deref(),
+        Some("left")
+    );
+    let file = NewTelegramFile {
+        file_id: "F".to_owned(),
+        file_unique_id: "U".to_owned(),
+        bot_id: 1,
+        kind: "document".to_owned(),
+        file_name: "a".to_owned(),
+        mime_type: "text/plain".to_owned(),
+        size_bytes: 5,
+        sha256: "00".to_owned(),
+        blob: "b".to_owned(),
+    };
+    let content = MessageContent {
+        parameters: "{}".to_owned(),
+        ..MessageContent::default()
+    };
+    for (number, attachment) in [(1, Attachment::New(file)), (2, Attachment::Nothing)] {
+        let posted = store.post_message(-100, 1, &content, &attachment).await;
+        assert_eq!(posted.unwrap().message_id, number);
+    }
+    let stored = store.telegram_file_by_id("F").await.unwrap().unwrap();
+    store.open_file_path(stored.sequence, 9).await.unwrap();
+    let stored = store.telegram_file(stored.sequence).await.unwrap().unwrap();
+    assert_eq!(stored.path_expires_at, Some(9));
+    assert_eq!(store.messages().await.unwrap().len(), 2);
+    assert!(store.delete_message(-100, 1).await.unwrap());
+    store.clear_messages().await.unwrap();
+    assert!(store.revoke_bot(&[7; 32]).await.unwrap());
+    assert!(store.bot_by_token(&[7; 32]).await.unwrap().is_none());
+}

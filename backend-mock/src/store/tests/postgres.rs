@@ -26,7 +26,10 @@ pub(super) struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some((child, folder)) = &mut self.started {
-            let _ = child.kill();
+            // At once, but not by SIGKILL: that leaves its shared memory behind.
+            let _ = Command::new("kill")
+                .args(["-QUIT", &child.id().to_string()])
+                .status();
             let _ = child.wait();
             let _ = fs::remove_dir_all(folder);
         }

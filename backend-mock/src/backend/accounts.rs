@@ -10,8 +10,8 @@ use super::{
     api_key::{ApiKeyText, DEFAULT_EXPIRES_DAYS, SECONDS_A_DAY},
     error::{ApiError, Refusals},
     extract::{Caller, JsonBody, JsonOrForm, Via},
-    password, quota,
-    quota::QuotaReply,
+    password,
+    quota::{Quota, QuotaReply},
     request::Origin,
 };
 use crate::{app::App, store::users::User, time::rfc3339};
@@ -185,7 +185,7 @@ pub(super) async fn client_config(
 ) -> Result<Json<ClientConfig>, ApiError> {
     let user = app.store.user(&caller.user_id).await?;
     let user = user.ok_or(ApiError::UserNotFound)?;
-    let quota = quota::of(&app.store, &user.id).await?;
+    let quota = Quota::of(&app.store, &user.id).await?;
     Ok(Json(ClientConfig {
         worker_url: app.worker_url.clone(),
         limits: ClientLimits {
@@ -194,7 +194,7 @@ pub(super) async fn client_config(
         plan: user.plan.clone(),
         telegram_configured: app.lendable_bot(&user.id).await?.is_some(),
         user: describe(user),
-        quota,
+        quota: quota.reply(),
     }))
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     error::{ApiError, Refusals},
     extract::Caller,
+    quota::Quota,
 };
 use crate::{
     app::App,
@@ -71,7 +72,8 @@ pub(super) struct LendableBot {
 
 /// Borrow a user's credentials
 ///
-/// For a worker that uploads in the user's name.
+/// For a worker that uploads in the user's name. Refused with 403 when nothing is left of the user's
+/// plan in this month.
 #[utoipa::path(
     get, path = "/worker/credentials", tag = "worker", security(("token" = [])),
     responses((status = 200, body = Credentials), Refusals)
@@ -80,7 +82,7 @@ pub(super) async fn borrow(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Credentials>, ApiError> {
-    let credentials = app.credentials_of(&caller.user_id).await;
+    let credentials = app.lend(&caller.user_id).await;
     let result = if credentials.is_ok() { "ok" } else { "refused" };
     app.write_behind
         .record(caller.entry_with_result("credentials.fetch", None, result));
@@ -88,6 +90,11 @@ pub(super) async fn borrow(
 }
 
 impl App {
+    async fn lend(&self, user_id: &str) -> Result<Credentials, ApiError> {
+        Quota::of(&self.store, user_id).await?.check()?;
+        self.credentials_of(user_id).await
+    }
+
     async fn credentials_of(&self, user_id: &str) -> Result<Credentials, ApiError> {
         let bot = self.lendable_bot(user_id).await?;
         let bot = bot.ok_or(ApiError::NotConfigured)?;

@@ -42,6 +42,13 @@ pub(crate) enum ApiError {
         "Telegram not fully configured. Please connect Telegram and add bot token in settings."
     )]
     NotConfigured,
+    /// 403: nothing is left of the user's plan in this month.
+    #[error("Quota used up: the plan {plan} allows {what} a month. It renews at {renews_at}.")]
+    QuotaUsedUp {
+        plan: String,
+        what: String,
+        renews_at: String,
+    },
     /// 400: the request is understood and refused; the text says why.
     #[error("{0}")]
     Refused(String),
@@ -86,6 +93,7 @@ impl ApiError {
             | Self::WrongPassword
             | Self::InvalidSignature => StatusCode::UNAUTHORIZED,
             Self::NotConfigured | Self::Refused(_) => StatusCode::BAD_REQUEST,
+            Self::QuotaUsedUp { .. } => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -36,6 +36,7 @@ mod settings;
 pub(crate) mod signature;
 pub(crate) mod static_tokens;
 pub(crate) mod token;
+mod usage;
 mod webhook;
 
 use error::ApiError;
@@ -74,6 +75,7 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(accounts::log_in))
         .routes(routes!(accounts::me))
         .routes(routes!(accounts::client_config))
+        .routes(routes!(usage::usage))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(keys::rotate))

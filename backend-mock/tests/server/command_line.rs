@@ -13,7 +13,7 @@ use crate::{
 const CREDENTIALS: &str = "/api/worker/credentials";
 
 /// Runs the program on a folder's data, in an environment of nothing.
-async fn run(folder: &Folder, arguments: &str) -> Output {
+pub(crate) async fn run(folder: &Folder, arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backend-mock"));
     command.env_clear().args(arguments.split(' '));
     command.arg("--data").arg(folder.data());
@@ -23,7 +23,7 @@ async fn run(folder: &Folder, arguments: &str) -> Output {
         .unwrap()
 }
 
-async fn json(folder: &Folder, arguments: &str) -> Value {
+pub(crate) async fn json(folder: &Folder, arguments: &str) -> Value {
     let output = run(folder, &format!("{arguments} --json")).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -8,3 +8,4 @@ mod control;
 mod keys;
 mod persistence;
 mod requests;
+mod usage;

@@ -82,11 +82,10 @@ pub(super) async fn borrow(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<Credentials>, ApiError> {
-    let credentials = app.lend(&caller.user_id).await;
-    let result = if credentials.is_ok() { "ok" } else { "refused" };
+    let credentials = app.lend(&caller.user_id).await?;
     app.write_behind
-        .record(caller.entry_with_result("credentials.fetch", None, result));
-    credentials.map(Json)
+        .record(caller.entry("credentials.fetch", None));
+    Ok(Json(credentials))
 }
 
 impl App {

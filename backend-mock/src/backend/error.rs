@@ -17,6 +17,7 @@ use utoipa::{
     openapi::{RefOr, ResponseBuilder, content::ContentBuilder},
 };
 
+use super::refusals::Reason;
 use crate::{secrets::SecretsError, store::StoreError, telegram::BotApiError};
 
 /// A refusal.
@@ -108,13 +109,27 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Why, in a word of ours: the text may hold what the client sent.
+    fn reason(&self) -> Reason {
+        Reason(match self {
+            Self::NotConfigured => "not configured",
+            Self::QuotaUsedUp { .. } => "quota used up",
+            Self::TelegramUnreachable => "Telegram unreachable",
+            _ => self.status().canonical_reason().unwrap_or("refused"),
+        })
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let reason = self.reason();
         let body = Json(ErrorReply {
             detail: self.to_string(),
         });
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(reason);
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -31,6 +31,7 @@ pub(crate) mod keys;
 mod openapi;
 pub(crate) mod password;
 mod quota;
+pub(crate) mod refusals;
 pub(crate) mod request;
 mod settings;
 pub(crate) mod signature;
@@ -70,17 +71,29 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 /// The routes below `/api`.
 fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let at = |point| middleware::from_fn_with_state((Arc::clone(app), point), faults::inject);
+    let audited =
+        |action| middleware::from_fn_with_state((Arc::clone(app), action), refusals::record);
     OpenApiRouter::new()
-        .routes(routes!(accounts::register))
+        .routes(
+            routes!(accounts::register).map(|route| route.route_layer(audited("user.register"))),
+        )
         .routes(routes!(accounts::log_in))
         .routes(routes!(accounts::me))
         .routes(routes!(accounts::client_config))
         .routes(routes!(usage::usage))
-        .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke))
-        .routes(routes!(keys::rotate))
-        .routes(routes!(credentials::borrow).map(|route| route.route_layer(at(Point::Credentials))))
-        .routes(routes!(settings::set_bot_token))
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::create).map(|route| route.route_layer(audited("key.create"))))
+        .routes(routes!(keys::revoke).map(|route| route.route_layer(audited("key.revoke"))))
+        .routes(routes!(keys::rotate).map(|route| route.route_layer(audited("key.rotate"))))
+        .routes(routes!(credentials::borrow).map(|route| {
+            route
+                .route_layer(audited("credentials.fetch"))
+                .route_layer(at(Point::Credentials))
+        }))
+        .routes(
+            routes!(settings::set_bot_token)
+                .map(|route| route.route_layer(audited("credentials.set"))),
+        )
         .routes(routes!(webhook::upload).map(|route| route.route_layer(at(Point::Notify))))
         .routes(routes!(files::list, files::add))
 }

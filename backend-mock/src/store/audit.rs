@@ -9,7 +9,8 @@ use super::{Store, StoreError, batch};
 pub(crate) struct AuditEntry {
     /// Unix seconds.
     pub(crate) at: i64,
-    /// How the caller proved who it is: `session`, `key:<id>`, `token:<label>`, `cli`.
+    /// How the caller proved who it is: `session`, `key:<id>`, `token:<label>`, `cli`; `setup` for what
+    /// the server makes itself, `unknown` for a token that is not good.
     pub(crate) actor: String,
     /// Whose things it is about.
     pub(crate) user_id: Option<String>,

@@ -28,10 +28,13 @@ const MAX_EMAIL_CHARACTERS: usize = 254;
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Registration {
+    #[schema(min_length = 3, max_length = 254, pattern = r"^\s*[^\s]+@[^\s@]+\s*$")]
     email: String,
     /// 8 to 1024 characters.
+    #[schema(min_length = 8, max_length = 1024)]
     password: String,
     #[serde(default)]
+    #[schema(max_length = 200)]
     name: String,
 }
 

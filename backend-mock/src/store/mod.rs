@@ -13,6 +13,7 @@ mod batch;
 mod engine;
 
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod files;

@@ -61,7 +61,7 @@ pub use backend::{
     static_tokens::{MalformedTokens, StaticTokens},
 };
 pub use limits::RequestLimits;
-pub use provision::{ProvisionError, Provisioned, Setup};
+pub use provision::{CrowdUser, ProvisionError, Provisioned, Setup};
 pub use secrets::SecretsError;
 pub use server::{Data, Options, Running, Server, StartError};
 pub use store::StoreError;

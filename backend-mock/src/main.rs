@@ -47,7 +47,7 @@ Modes:
   TELEGRAM_BOT_TOKEN, TELEGRAM_CHANNEL_ID
 
 What is gathered for a second before it is written, and lost when the process is killed: the counts
-and times of use of API keys, and fetches of credentials in the audit log. Nothing else is.";
+and times of use of API keys, and in the audit log fetches of credentials and refusals. Nothing else.";
 
 /// The TeleStore backend and an emulator of Telegram's Bot API, on one port.
 ///

@@ -5,13 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     backend::{
+        api_key::{ApiKeyText, DEFAULT_EXPIRES_DAYS, SECONDS_A_DAY},
         bot_api::BotUser,
         bot_check::{CheckedBot, CheckedChannel},
+        credentials::place,
         error::ApiError,
         extract::token_user_id,
     },
     secrets::{SecretsError, random},
-    store::{audit::AuditEntry, telegram::Bot, unix_now, users::User},
+    store::{
+        audit::AuditEntry,
+        bulk::WholeUser,
+        destinations::{Destination, TelegramAccount},
+        sealed::{API_HASH, BOT_TOKEN, SESSION},
+        telegram::Bot,
+        unix_now,
+        users::User,
+    },
     telegram::{BotRights, token::BotToken},
 };
 
@@ -35,6 +45,17 @@ pub struct Provisioned {
     pub bot_token: String,
     /// The channel that the bot posts into, like `-1001234567890`.
     pub channel_id: String,
+}
+
+/// A user of a crowd: with credentials that Telegram does not know.
+#[derive(Clone, Debug)]
+pub struct CrowdUser {
+    /// The user's id.
+    pub user_id: String,
+    /// A token for the backend.
+    pub auth_token: String,
+    /// API keys.
+    pub api_keys: Vec<String>,
 }
 
 /// A user could not be made or read. Why is in the log: it may tell of secrets.
@@ -106,6 +127,73 @@ impl App {
     pub(crate) async fn add_user(&self, setup: &Setup) -> Result<Provisioned, ApiError> {
         let email = format!("user-{}@example.com", uuid::Uuid::new_v4().simple());
         self.make(&email, "Test user", setup).await
+    }
+
+    /// Makes many users in one transaction, each with so many keys.
+    pub(crate) async fn add_crowd(
+        &self,
+        users: usize,
+        keys_each: usize,
+    ) -> Result<Vec<CrowdUser>, ApiError> {
+        let mut crowd = Vec::with_capacity(users);
+        let mut rows = Vec::with_capacity(users);
+        for _ in 0..users {
+            let (user, row) = self.crowd_user(keys_each)?;
+            crowd.push(user);
+            rows.push(row);
+        }
+        self.store.add_whole_users(&rows).await?;
+        Ok(crowd)
+    }
+
+    fn crowd_user(&self, keys_each: usize) -> Result<(CrowdUser, WholeUser), ApiError> {
+        let email = format!("user-{}@example.com", uuid::Uuid::new_v4().simple());
+        let user = User::new(&email, "One of many", PLAN);
+        let id = user.id.as_str();
+        let bot_id = random_number(1_000_000_000, 8_000_000_000)?;
+        let channel = random_number(1_000_000_000, 4_000_000_000)?;
+        let destination_id = uuid::Uuid::new_v4().to_string();
+        let bot_token = BotToken::generate(bot_id)?;
+        let bot_place = place(BOT_TOKEN, id, &destination_id);
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        let keys = (0..keys_each)
+            .map(|_| ApiKeyText::generate())
+            .collect::<Result<Vec<_>, _>>()?;
+        let record = |key: &ApiKeyText| {
+            let key_id = uuid::Uuid::new_v4().to_string();
+            key.record(
+                key_id,
+                "crowd".to_owned(),
+                DEFAULT_EXPIRES_DAYS * SECONDS_A_DAY,
+            )
+        };
+        let crowd_user = CrowdUser {
+            user_id: id.to_owned(),
+            auth_token: self.tokens.issue(id, TOKEN_TTL_SECONDS)?,
+            api_keys: keys.iter().map(|key| key.expose().to_owned()).collect(),
+        };
+        let row = WholeUser {
+            destination: Destination {
+                bot_token_sealed: self.key.seal(bot_place, bot_token.expose())?,
+                channel_id: Some(format!("-100{channel}")),
+                id: destination_id,
+                label: String::new(),
+                bot_username: format!("telestore_{bot_id}_bot"),
+                channel_title: None,
+                preferred: true,
+                created_at: unix_now(),
+            },
+            account: TelegramAccount {
+                api_id: 123_456,
+                api_hash_sealed: self.key.seal(place(API_HASH, id, ""), &secret)?,
+                session_sealed: self.key.seal(place(SESSION, id, ""), &secret)?,
+                channel_id: None,
+                invite_sealed: None,
+            },
+            keys: keys.iter().map(record).collect(),
+            user,
+        };
+        Ok((crowd_user, row))
     }
 
     /// Gives the user another bot in the same channel; the one before is revoked.

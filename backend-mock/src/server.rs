@@ -45,7 +45,7 @@ use crate::{
     },
     credentials_hook::CredentialsHook,
     limits::{Limits, RequestLimits},
-    provision::{ProvisionError, Provisioned, Setup},
+    provision::{CrowdUser, ProvisionError, Provisioned, Setup},
     secrets::{KeyRing, SecretsError, random},
     store::{
         Database, Store, StoreError,
@@ -255,6 +255,19 @@ impl Running {
     /// When the database fails.
     pub async fn add_user(&self, setup: &Setup) -> Result<Provisioned, ProvisionError> {
         Ok(self.app.add_user(setup).await?)
+    }
+
+    /// Makes many users in one transaction, each with so many API keys, and with credentials that
+    /// Telegram does not know: for measuring with a full database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn add_crowd(
+        &self,
+        users: usize,
+        keys_each: usize,
+    ) -> Result<Vec<CrowdUser>, ProvisionError> {
+        Ok(self.app.add_crowd(users, keys_each).await?)
     }
 
     /// Takes no more requests, answers those at hand (for at most ten seconds), and closes the

@@ -1,14 +1,26 @@
-//! Times as text, and calendar months.
+//! Times as text, days, and calendar months.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Seconds of a day; Unix time knows no leap seconds.
-const DAY_SECONDS: i64 = 86_400;
+pub(crate) const DAY_SECONDS: i64 = 86_400;
 
 /// Unix seconds as RFC 3339, in UTC.
 pub(crate) fn rfc3339(unix_seconds: i64) -> String {
     let since = Duration::from_secs(u64::try_from(unix_seconds).unwrap_or(0));
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+}
+
+/// The day that a time in Unix seconds is in, in days since 1970-01-01, UTC.
+pub(crate) fn day_of(unix_seconds: i64) -> i64 {
+    unix_seconds.div_euclid(DAY_SECONDS)
+}
+
+/// A day, in days since 1970-01-01, as RFC 3339 writes a date.
+pub(crate) fn date(day: i64) -> String {
+    let mut text = rfc3339(day.saturating_mul(DAY_SECONDS));
+    text.truncate("1970-01-01".len());
+    text
 }
 
 /// A calendar month, UTC, in days since 1970-01-01.
@@ -77,6 +89,8 @@ mod tests {
             let midnight = |day: &str| seconds(&format!("{day}T00:00:00Z"));
             assert_eq!(month.first_day * DAY_SECONDS, midnight(first));
             assert_eq!(month.end(), midnight(end));
+            assert_eq!(date(month.first_day), first);
+            assert_eq!(day_of(month.end() - 1) + 1, month.end_day);
         }
     }
 }

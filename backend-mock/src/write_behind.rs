@@ -1,9 +1,9 @@
-//! What is gathered in memory and written within a second: how often keys were used, and fetches of
-//! credentials in the audit log.
+//! What is gathered in memory and written within a second: how often keys were used, and, in the audit
+//! log, fetches of credentials and what was refused.
 //!
 //! A write of its own for each would make every request wait for the disk. A process that is killed
-//! loses what it gathered since the last write, a second of counts and fetches at most, and never
-//! anything else: changes of keys and credentials are audited in the transaction that makes them.
+//! loses what it gathered since the last write, a second of these at most, and never anything else:
+//! changes of keys and credentials are audited in the transaction that makes them.
 
 use std::{
     collections::HashMap,

@@ -10,8 +10,8 @@ use super::{
     api_key::{ApiKeyText, DEFAULT_EXPIRES_DAYS, SECONDS_A_DAY},
     error::{ApiError, Refusals},
     extract::{Caller, JsonBody, JsonOrForm, Via},
-    password, quota,
-    quota::QuotaReply,
+    password,
+    quota::{Quota, QuotaReply},
     request::Origin,
 };
 use crate::{
@@ -32,10 +32,13 @@ const MAX_EMAIL_CHARACTERS: usize = 254;
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Registration {
+    #[schema(min_length = 3, max_length = 254, pattern = r"^\s*[^\s]+@[^\s@]+\s*$")]
     email: String,
     /// 8 to 1024 characters.
+    #[schema(min_length = 8, max_length = 1024)]
     password: String,
     #[serde(default)]
+    #[schema(max_length = 200)]
     name: String,
 }
 
@@ -201,7 +204,7 @@ pub(super) async fn client_config(
 ) -> Result<Json<ClientConfig>, ApiError> {
     let user = app.store.user(&caller.user_id).await?;
     let user = user.ok_or(ApiError::UserNotFound)?;
-    let quota = quota::of(&app.store, &user.id).await?;
+    let quota = Quota::of(&app.store, &user.id).await?;
     Ok(Json(ClientConfig {
         worker_url: app.worker_url.clone(),
         limits: ClientLimits {
@@ -210,7 +213,7 @@ pub(super) async fn client_config(
         plan: user.plan.clone(),
         telegram_configured: app.lendable_bot(&user.id).await?.is_some(),
         user: describe(user),
-        quota,
+        quota: quota.reply(),
     }))
 }
 

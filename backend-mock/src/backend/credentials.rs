@@ -10,6 +10,7 @@ use super::{
     bot_check::{CheckedBot, CheckedChannel},
     error::{ApiError, Refusals},
     extract::{ApiQuery, Caller},
+    quota::Quota,
 };
 use crate::{
     app::App,
@@ -84,7 +85,8 @@ pub(super) struct LendableBot {
 /// Borrow a user's credentials
 ///
 /// For a worker that uploads in the user's name: those of the destination that is named, else the
-/// user's preferred ones, else the deployment's.
+/// user's preferred ones, else the deployment's. Refused with 403 when nothing is left of the user's
+/// plan in this month.
 #[utoipa::path(
     get, path = "/worker/credentials", tag = "worker", security(("token" = [])), params(Choice),
     responses((status = 200, body = Credentials), Refusals)
@@ -95,18 +97,19 @@ pub(super) async fn borrow(
     ApiQuery(choice): ApiQuery<Choice>,
 ) -> Result<Json<Credentials>, ApiError> {
     let chosen = choice.destination.as_deref();
-    let credentials = app.credentials_of(&caller.user_id, chosen).await;
-    let (target, result) = match &credentials {
-        Ok(credentials) => (credentials.destination_id.as_deref(), "ok"),
-        // An id that is not the user's is the client's own text: it is no target.
-        Err(_) => (None, "refused"),
-    };
+    let credentials = app.lend(&caller.user_id, chosen).await?;
+    let target = credentials.destination_id.as_deref();
     app.write_behind
-        .record(caller.entry_with_result("credentials.fetch", target, result));
-    credentials.map(Json)
+        .record(caller.entry("credentials.fetch", target));
+    Ok(Json(credentials))
 }
 
 impl App {
+    async fn lend(&self, user_id: &str, chosen: Option<&str>) -> Result<Credentials, ApiError> {
+        Quota::of(&self.store, user_id).await?.check()?;
+        self.credentials_of(user_id, chosen).await
+    }
+
     async fn credentials_of(
         &self,
         user_id: &str,

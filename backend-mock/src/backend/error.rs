@@ -17,6 +17,7 @@ use utoipa::{
     openapi::{RefOr, ResponseBuilder, content::ContentBuilder},
 };
 
+use super::refusals::Reason;
 use crate::{secrets::SecretsError, store::StoreError, telegram::BotApiError};
 
 /// A refusal.
@@ -42,6 +43,13 @@ pub(crate) enum ApiError {
         "Telegram not fully configured. Please connect Telegram and add bot token in settings."
     )]
     NotConfigured,
+    /// 403: nothing is left of the user's plan in this month.
+    #[error("Quota used up: the plan {plan} allows {what} a month. It renews at {renews_at}.")]
+    QuotaUsedUp {
+        plan: String,
+        what: String,
+        renews_at: String,
+    },
     /// 400: the request is understood and refused; the text says why.
     #[error("{0}")]
     Refused(String),
@@ -98,6 +106,7 @@ impl ApiError {
             | Self::WrongPassword
             | Self::InvalidSignature => StatusCode::UNAUTHORIZED,
             Self::NotConfigured | Self::Refused(_) => StatusCode::BAD_REQUEST,
+            Self::QuotaUsedUp { .. } => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -113,13 +122,27 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Why, in a word of ours: the text may hold what the client sent.
+    fn reason(&self) -> Reason {
+        Reason(match self {
+            Self::NotConfigured => "not configured",
+            Self::QuotaUsedUp { .. } => "quota used up",
+            Self::TelegramUnreachable => "Telegram unreachable",
+            _ => self.status().canonical_reason().unwrap_or("refused"),
+        })
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let reason = self.reason();
         let body = Json(ErrorReply {
             detail: self.to_string(),
         });
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(reason);
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -14,7 +14,7 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use super::{api_key, error::ApiError, request::Origin};
+use super::{api_key, error::ApiError, refusals::Identified, request::Origin};
 use crate::{
     app::App,
     store::{audit::AuditEntry, unix_now},
@@ -58,16 +58,6 @@ impl Caller {
 
     /// An audit entry: the caller did this to the target, and it was done.
     pub(crate) fn entry(&self, action: &str, target: Option<&str>) -> AuditEntry {
-        self.entry_with_result(action, target, "ok")
-    }
-
-    /// An audit entry: the caller tried this on the target, with this result.
-    pub(crate) fn entry_with_result(
-        &self,
-        action: &str,
-        target: Option<&str>,
-        result: &str,
-    ) -> AuditEntry {
         AuditEntry {
             at: unix_now(),
             actor: self.via.to_string(),
@@ -76,7 +66,7 @@ impl Caller {
             target: target.map(str::to_owned),
             address: Some(self.origin.address.to_string()),
             request_id: Some(self.origin.request_id.to_string()),
-            result: result.to_owned(),
+            result: "ok".to_owned(),
         }
     }
 }
@@ -97,6 +87,9 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let origin = Origin::from_request_parts(parts, app).await?;
         let (user_id, via) = identify(app, bearer(&parts.headers)?).await?;
+        if let Some(identified) = parts.extensions.get::<Identified>() {
+            identified.set(&user_id, &via);
+        }
         app.limits.admit_user(&user_id)?;
         Ok(Self::new(user_id, via, origin))
     }

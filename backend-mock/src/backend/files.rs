@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     app::App,
-    store::files::{FileRow, NewFile},
+    store::{
+        files::{FileRow, NewFile},
+        usage::MAX_BYTES,
+    },
     time::rfc3339,
 };
 
@@ -31,6 +34,7 @@ pub(super) struct Upload {
     file_id: String,
     #[serde(alias = "file_unique_id")]
     file_unique_id: Option<String>,
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_992_i64)]
     size: Option<i64>,
     #[serde(alias = "mime_type")]
     mime_type: Option<String>,
@@ -74,7 +78,7 @@ pub(super) async fn add(
         message_id: upload.message_id,
         file_id: upload.file_id,
         file_unique_id: upload.file_unique_id,
-        size_bytes: upload.size,
+        size_bytes: size_bytes(upload.size)?,
         mime_type: upload.mime_type,
     };
     let row = app.store.add_file(&caller.user_id, &file).await?;
@@ -101,6 +105,17 @@ pub(super) async fn list(
         )
         .await?;
     Ok(Json(rows.into_iter().map(describe).collect()))
+}
+
+/// A size that a file can have.
+pub(super) fn size_bytes(size: Option<i64>) -> Result<Option<i64>, ApiError> {
+    if size.is_none_or(|size| (0..=MAX_BYTES).contains(&size)) {
+        Ok(size)
+    } else {
+        Err(ApiError::Unprocessable(
+            "size: must be 0 to 2^53".to_owned(),
+        ))
+    }
 }
 
 fn describe(row: FileRow) -> FileReply {

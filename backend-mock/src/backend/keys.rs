@@ -27,8 +27,10 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 pub(super) struct KeyRequest {
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     name: String,
     /// Days until the key runs out, 1 to 3650; 90 if it is not said.
+    #[schema(minimum = 1, maximum = 3650)]
     expires_days: Option<i64>,
 }
 

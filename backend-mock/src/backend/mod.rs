@@ -34,12 +34,14 @@ mod my_data;
 mod openapi;
 pub(crate) mod password;
 mod quota;
+pub(crate) mod refusals;
 pub(crate) mod request;
 mod settings;
 pub(crate) mod signature;
 pub(crate) mod static_tokens;
 mod telegram_login;
 pub(crate) mod token;
+mod usage;
 mod webhook;
 
 use error::ApiError;
@@ -73,24 +75,46 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 /// The routes below `/api`.
 fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let at = |point| middleware::from_fn_with_state((Arc::clone(app), point), faults::inject);
+    let audited =
+        |action| middleware::from_fn_with_state((Arc::clone(app), action), refusals::record);
     OpenApiRouter::new()
-        .routes(routes!(accounts::register))
+        .routes(
+            routes!(accounts::register).map(|route| route.route_layer(audited("user.register"))),
+        )
         .routes(routes!(accounts::log_in))
         .routes(routes!(accounts::me))
         .routes(routes!(accounts::client_config))
-        .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke))
-        .routes(routes!(keys::rotate))
-        .routes(routes!(credentials::borrow).map(|route| route.route_layer(at(Point::Credentials))))
-        .routes(routes!(settings::set_bot_token))
-        .routes(routes!(destinations::list, destinations::add))
-        .routes(routes!(destinations::prefer))
-        .routes(routes!(destinations::remove))
+        .routes(routes!(usage::usage))
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::create).map(|route| route.route_layer(audited("key.create"))))
+        .routes(routes!(keys::revoke).map(|route| route.route_layer(audited("key.revoke"))))
+        .routes(routes!(keys::rotate).map(|route| route.route_layer(audited("key.rotate"))))
+        .routes(routes!(credentials::borrow).map(|route| {
+            route
+                .route_layer(audited("credentials.fetch"))
+                .route_layer(at(Point::Credentials))
+        }))
+        .routes(
+            routes!(settings::set_bot_token)
+                .map(|route| route.route_layer(audited("credentials.set"))),
+        )
+        .routes(routes!(destinations::list))
+        .routes(
+            routes!(destinations::add).map(|route| route.route_layer(audited("destination.add"))),
+        )
+        .routes(
+            routes!(destinations::prefer)
+                .map(|route| route.route_layer(audited("destination.prefer"))),
+        )
+        .routes(
+            routes!(destinations::remove)
+                .map(|route| route.route_layer(audited("destination.remove"))),
+        )
         .routes(routes!(telegram_login::request_code))
         .routes(routes!(telegram_login::verify_code))
         .routes(routes!(telegram_login::request_qr))
         .routes(routes!(telegram_login::verify_qr))
-        .routes(routes!(my_data::clear))
+        .routes(routes!(my_data::clear).map(|route| route.route_layer(audited("data.clear"))))
         .routes(routes!(webhook::upload).map(|route| route.route_layer(at(Point::Notify))))
         .routes(routes!(files::list, files::add))
 }

@@ -5,7 +5,10 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::{
-    store::{Store, unix_now},
+    store::{
+        Store, unix_now,
+        usage::{Plan, Used},
+    },
     time::{Month, rfc3339},
 };
 
@@ -20,20 +23,56 @@ pub(crate) struct QuotaReply {
     pub(crate) renews_at: String,
 }
 
-/// The user's quota now.
-pub(crate) async fn of(store: &Store, user_id: &str) -> Result<QuotaReply, ApiError> {
-    let plan = store.plan_of(user_id).await?.ok_or_else(|| {
-        tracing::error!(user_id, "the user's plan is not in the table of plans");
-        ApiError::Internal
-    })?;
-    let month = Month::of(unix_now());
-    let used = store.used(user_id, month.first_day, month.end_day).await?;
-    let left = |allowed: Option<i64>, used: i64| allowed.map(|allowed| (allowed - used).max(0));
-    Ok(QuotaReply {
-        uploads: plan.uploads,
-        uploads_left: left(plan.uploads, used.uploads),
-        bytes: plan.bytes,
-        bytes_left: left(plan.bytes, used.bytes),
-        renews_at: rfc3339(month.end()),
-    })
+/// A user's plan, and what was used of it in this month.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    pub(crate) plan: Plan,
+    pub(crate) used: Used,
+    month: Month,
+}
+
+impl Quota {
+    /// The user's quota now.
+    pub(crate) async fn of(store: &Store, user_id: &str) -> Result<Self, ApiError> {
+        let month = Month::of(unix_now());
+        let (plan, used) = store
+            .plan_and_use(user_id, month.first_day, month.end_day)
+            .await?
+            .ok_or_else(|| {
+                tracing::error!(user_id, "the user's plan is not in the table of plans");
+                ApiError::Internal
+            })?;
+        Ok(Self { plan, used, month })
+    }
+
+    /// Refuses when nothing is left.
+    ///
+    /// An upload that begins with something left may end beyond the limit: its size is not known here.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        let used_up = |allowed: Option<i64>, used| allowed.filter(|allowed| used >= *allowed);
+        let what = if let Some(uploads) = used_up(self.plan.uploads, self.used.uploads) {
+            format!("{uploads} uploads")
+        } else if let Some(bytes) = used_up(self.plan.bytes, self.used.bytes) {
+            format!("{bytes} bytes")
+        } else {
+            return Ok(());
+        };
+        Err(ApiError::QuotaUsedUp {
+            plan: self.plan.name.clone(),
+            what,
+            renews_at: rfc3339(self.month.end()),
+        })
+    }
+
+    /// The quota as clients see it.
+    pub(crate) fn reply(&self) -> QuotaReply {
+        let left = |allowed: Option<i64>, used: i64| allowed.map(|allowed| (allowed - used).max(0));
+        QuotaReply {
+            uploads: self.plan.uploads,
+            uploads_left: left(self.plan.uploads, self.used.uploads),
+            bytes: self.plan.bytes,
+            bytes_left: left(self.plan.bytes, self.used.bytes),
+            renews_at: rfc3339(self.month.end()),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -50,17 +50,14 @@ pub(crate) async fn observe(
         request_id: request_id(request.headers()),
     };
     let header = HeaderValue::from_str(&origin.request_id);
-    // The path of the Bot API holds a token.
-    let path = if request.uri().path().starts_with("/api/") {
-        request.uri().path().to_owned()
-    } else {
-        String::new()
-    };
+    // The route, and not the path: the Bot API's holds a token, and people put keys where ids belong.
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("", MatchedPath::as_str);
     let span = tracing::info_span!(
         "request",
         id = %origin.request_id,
         method = %request.method(),
-        path,
+        route,
     );
     request.extensions_mut().insert(origin);
     async move {

@@ -15,6 +15,7 @@ use crate::app::App;
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct BotSettings {
+    #[schema(pattern = r"^\s*[1-9]\d{0,16}:[A-Za-z0-9_-]{30,60}\s*$")]
     bot_token: String,
     channel_id: Option<ChannelId>,
 }

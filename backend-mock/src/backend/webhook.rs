@@ -17,10 +17,11 @@ use utoipa::ToSchema;
 use super::{
     error::{ApiError, Refusals, Success},
     extract::{RawBody, from_json},
+    files::size_bytes,
 };
 use crate::{
     app::App,
-    store::{files::NewFile, unix_now},
+    store::{events::NewEvent, files::NewFile, unix_now},
 };
 
 #[derive(Deserialize, ToSchema)]
@@ -33,14 +34,16 @@ pub(super) struct UploadEvent {
     message_id: i64,
     file_id: String,
     file_unique_id: Option<String>,
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_992_i64)]
     size: Option<i64>,
     mime_type: Option<String>,
 }
 
 /// Take a worker's word that an upload is in the channel
 ///
-/// Signed as Standard Webhooks, where a secret is set. An event that came before is answered as if it
-/// were new: its sender only missed the answer.
+/// Signed as Standard Webhooks, where a secret is set. The event makes the file's row and counts against
+/// the user's plan, once: one that came before, by its `webhook-id` or else its `id`, is answered as
+/// if it were new, since its sender only missed the answer.
 #[utoipa::path(
     post, path = "/webhook/upload", tag = "worker", request_body = UploadEvent,
     responses((status = 200, body = Success), Refusals)
@@ -59,24 +62,21 @@ pub(super) async fn upload(
     let header_id = headers.get("webhook-id").and_then(|id| id.to_str().ok());
     let id = header_id.map(str::to_owned).or(event.id);
     let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let text = String::from_utf8_lossy(&body);
-    if app.store.user_exists(&event.user_id).await? {
-        let file = NewFile {
+    let event = NewEvent {
+        id,
+        headers: printable(&headers),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        user_id: event.user_id,
+        file: NewFile {
             file_name: event.file_name,
             message_id: event.message_id,
             file_id: event.file_id,
             file_unique_id: event.file_unique_id,
-            size_bytes: event.size,
+            size_bytes: size_bytes(event.size)?,
             mime_type: event.mime_type,
-        };
-        // Before the event: a retry mends a failure between the two.
-        app.store.add_file(&event.user_id, &file).await?;
-    }
-    let is_new = app
-        .store
-        .add_event(&id, &printable(&headers), &text)
-        .await?;
-    if !is_new {
+        },
+    };
+    if !app.store.record_upload(&event).await? {
         tracing::debug!("an upload event came again");
     }
     Ok(Json(Success::YES))

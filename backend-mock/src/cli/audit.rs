@@ -50,7 +50,9 @@ pub(super) async fn run(command: &Command, store: &Store) -> Result<Answer, Comm
             let rows = store.audit_tail(user.as_deref(), (*lines).into()).await?;
             let rows: Vec<Row> = rows.into_iter().map(row).collect();
             let text = table(
-                ["AT", "ACTOR", "USER", "ACTION", "TARGET", "FROM", "RESULT"],
+                [
+                    "AT", "ACTOR", "USER", "ACTION", "TARGET", "FROM", "REQUEST", "RESULT",
+                ],
                 rows.iter().map(|row| {
                     [
                         row.at.clone(),
@@ -59,6 +61,7 @@ pub(super) async fn run(command: &Command, store: &Store) -> Result<Answer, Comm
                         row.action.clone(),
                         or_dash(row.target.as_ref()),
                         or_dash(row.address.as_ref()),
+                        or_dash(row.request_id.as_ref()),
                         row.result.clone(),
                     ]
                 }),

@@ -1,9 +1,9 @@
-//! `users list`
+//! `users list`, `set-plan`
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Answer, CommandError, table::table};
+use super::{Answer, CommandError, entry, table::table, user_id};
 use crate::{store::Store, time::rfc3339};
 
 /// What to do with users.
@@ -11,6 +11,13 @@ use crate::{store::Store, time::rfc3339};
 pub enum Command {
     /// List every user, oldest first.
     List,
+    /// Give a user another plan, from the next request on.
+    SetPlan {
+        /// Whose plan, by id or e-mail address.
+        user: String,
+        /// The plan's name.
+        plan: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -43,6 +50,18 @@ pub(super) async fn run(command: &Command, store: &Store) -> Result<Answer, Comm
                 }),
             );
             Ok(Answer::new(&rows, text))
+        }
+        Command::SetPlan { user, plan } => {
+            let id = user_id(store, user).await?;
+            let entry = entry(Some(&id), "plan.set", Some(plan));
+            if !store.set_plan(&id, plan, &entry).await? {
+                let plans = store.plans().await?.join(", ");
+                return Err(CommandError::Refused(format!(
+                    "there is no plan {plan}; there are {plans}"
+                )));
+            }
+            let json = serde_json::json!({ "id": id, "plan": plan });
+            Ok(Answer::new(&json, format!("{user} has the plan {plan}.")))
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) struct AuditEntry {
     /// Unix seconds.
     pub(crate) at: i64,
     /// How the caller proved who it is: `session`, `key:<id>`, `token:<label>`, `cli`; `password` at a
-    /// login, `setup` for what the server makes itself.
+    /// login, `setup` for what the server makes itself, `unknown` for a token that is not good.
     pub(crate) actor: String,
     /// Whose things it is about.
     pub(crate) user_id: Option<String>,

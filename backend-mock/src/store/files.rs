@@ -1,5 +1,7 @@
 //! The rows of files that a user uploaded.
 
+use sqlx::AnyConnection;
+
 use super::{Store, StoreError, unix_now};
 
 /// What is known of an upload when its row is made.
@@ -41,28 +43,7 @@ impl Store {
         user_id: &str,
         file: &NewFile,
     ) -> Result<FileRow, StoreError> {
-        let row: Columns = sqlx::query_as(
-            "INSERT INTO files (id, user_id, file_name, message_id, file_id, file_unique_id, \
-             size_bytes, mime_type, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             ON CONFLICT (user_id, file_id) DO UPDATE SET \
-             file_unique_id = COALESCE(files.file_unique_id, excluded.file_unique_id), \
-             size_bytes = COALESCE(files.size_bytes, excluded.size_bytes), \
-             mime_type = COALESCE(files.mime_type, excluded.mime_type) \
-             RETURNING id, file_name, message_id, file_id, file_unique_id, size_bytes, mime_type, \
-             created_at",
-        )
-        .bind(uuid::Uuid::new_v4().to_string())
-        .bind(user_id)
-        .bind(&file.file_name)
-        .bind(file.message_id)
-        .bind(&file.file_id)
-        .bind(&file.file_unique_id)
-        .bind(file.size_bytes)
-        .bind(&file.mime_type)
-        .bind(unix_now())
-        .fetch_one(&self.write)
-        .await?;
-        Ok(file_row(row))
+        put(&mut *self.write.acquire().await?, user_id, file).await
     }
 
     /// The user's files, newest first.
@@ -84,6 +65,36 @@ impl Store {
         .await?;
         Ok(rows.into_iter().map(file_row).collect())
     }
+}
+
+/// Makes the file's row, or adds to it what it lacks.
+pub(super) async fn put(
+    connection: &mut AnyConnection,
+    user_id: &str,
+    file: &NewFile,
+) -> Result<FileRow, StoreError> {
+    let row: Columns = sqlx::query_as(
+        "INSERT INTO files (id, user_id, file_name, message_id, file_id, file_unique_id, \
+         size_bytes, mime_type, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (user_id, file_id) DO UPDATE SET \
+         file_unique_id = COALESCE(files.file_unique_id, excluded.file_unique_id), \
+         size_bytes = COALESCE(files.size_bytes, excluded.size_bytes), \
+         mime_type = COALESCE(files.mime_type, excluded.mime_type) \
+         RETURNING id, file_name, message_id, file_id, file_unique_id, size_bytes, mime_type, \
+         created_at",
+    )
+    .bind(uuid::Uuid::new_v4().to_string())
+    .bind(user_id)
+    .bind(&file.file_name)
+    .bind(file.message_id)
+    .bind(&file.file_id)
+    .bind(&file.file_unique_id)
+    .bind(file.size_bytes)
+    .bind(&file.mime_type)
+    .bind(unix_now())
+    .fetch_one(connection)
+    .await?;
+    Ok(file_row(row))
 }
 
 fn file_row(columns: Columns) -> FileRow {

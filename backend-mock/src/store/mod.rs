@@ -14,6 +14,7 @@ mod clear;
 mod engine;
 
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod files;

@@ -109,7 +109,7 @@ impl Store {
     }
 }
 
-async fn insert(
+pub(super) async fn insert(
     transaction: &mut Transaction<'static, Any>,
     user: &User,
     password_hash: Option<&str>,

@@ -14,7 +14,7 @@ use crate::{
 const CREDENTIALS: &str = "/api/worker/credentials";
 
 /// Runs the program on a folder's data, in an environment of nothing.
-async fn run(folder: &Folder, arguments: &str) -> Output {
+pub(crate) async fn run(folder: &Folder, arguments: &str) -> Output {
     run_with(folder, arguments, &[]).await
 }
 
@@ -31,7 +31,7 @@ async fn run_with(folder: &Folder, arguments: &str, variables: &[(&str, &str)]) 
         .unwrap()
 }
 
-async fn json(folder: &Folder, arguments: &str) -> Value {
+pub(crate) async fn json(folder: &Folder, arguments: &str) -> Value {
     json_with(folder, arguments, &[]).await
 }
 

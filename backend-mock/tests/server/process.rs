@@ -64,3 +64,20 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
+
+/// A client that keeps its connections.
+pub(crate) fn http_client() -> reqwest::Client {
+    // Refused when it is installed already, which is just as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A seed for the test's own randomness, and a way to say which it was: set `TEST_SEED` to repeat a
+/// run.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("TEST_SEED").ok();
+    let seed = given.map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
+    // Shown when the test fails.
+    println!("TEST_SEED={seed}");
+    seed
+}

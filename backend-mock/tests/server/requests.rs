@@ -142,6 +142,7 @@ async fn every_route_is_documented_and_the_page_loads_nothing_from_elsewhere() {
         ("/api/auth/login", vec!["post"]),
         ("/api/auth/me", vec!["get"]),
         ("/api/auth/client-config", vec!["get"]),
+        ("/api/usage", vec!["get"]),
         ("/api/keys", vec!["get", "post"]),
         ("/api/keys/{id}", vec!["delete"]),
         ("/api/keys/{id}/rotate", vec!["post"]),

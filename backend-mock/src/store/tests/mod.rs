@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::{
     audit::AuditEntry,
     destinations::{Destination, TelegramAccount},
+    events::NewEvent,
     files::NewFile,
     keys::{KeyUse, NewKey},
     sealed::{API_HASH, BOT_TOKEN},
@@ -56,8 +57,9 @@ async fn keeps_what_it_is_told(store: &Store) {
     one_destination_is_preferred(store, &ada, &bob).await;
     destinations_come_and_go(store, &bob).await;
     secrets_are_resealed_unless_they_changed(store, &ada).await;
-    a_plan_and_no_usage(store, &ada).await;
-    events_and_files_are_kept_once(store, &ada).await;
+    a_plan_is_changed_to_one_that_there_is(store, &ada).await;
+    an_event_is_recorded_once_with_its_file_and_its_use(store, &bob).await;
+    a_file_is_one_row_however_often_it_is_told(store, &ada).await;
     messages_are_numbered(store).await;
     everything_of_a_user_goes_and_nothing_of_anothers(store, &ada, &bob).await;
 }
@@ -318,11 +320,22 @@ async fn everything_of_a_user_goes_and_nothing_of_anothers(store: &Store, ada: &
             .set_telegram_account(&user.id, &account, &entry("telegram.connect"))
             .await
             .unwrap();
-        let event = format!("event-{}", user.id);
-        store.add_event(&event, "{}", "{}").await.unwrap();
+        let event = NewEvent {
+            id: format!("event-{}", user.id),
+            headers: "{}".to_owned(),
+            body: "{}".to_owned(),
+            user_id: user.id.clone(),
+            file: NewFile {
+                file_name: "f".to_owned(),
+                message_id: 9,
+                file_id: format!("file-of-{}", user.id),
+                file_unique_id: None,
+                size_bytes: Some(1),
+                mime_type: None,
+            },
+        };
+        assert!(store.record_upload(&event).await.unwrap());
         for sql in [
-            "INSERT INTO usage_events (webhook_id, user_id, bytes, received_at) \
-             VALUES ('event-' || $1, $1, 1, 1)",
             "INSERT INTO telegram_logins (id, user_id, method, state, created_at, expires_at) \
              VALUES ('login-' || $1, $1, 'qr', 'waiting', 1, 2)",
             "INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, 50, 1, 1)",
@@ -380,32 +393,87 @@ async fn secrets_are_resealed_unless_they_changed(store: &Store, ada: &User) {
     assert_eq!(keys, [("k-2".to_owned(), "label".to_owned())]);
 }
 
-async fn a_plan_and_no_usage(store: &Store, ada: &User) {
-    let plan = store.plan_of(&ada.id).await.unwrap().unwrap();
-    assert_eq!(plan.uploads, Some(5000));
-    assert_eq!(
-        store.used(&ada.id, 0, 100).await.unwrap(),
-        usage::Used::default()
-    );
-    for (day, uploads) in [(10, 1), (11, 2), (12, 4)] {
-        sqlx::query("INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, $2, $3, 9)")
-            .bind(&ada.id)
-            .bind(i64::from(day))
-            .bind(i64::from(uploads))
-            .execute(&store.write)
+async fn a_plan_is_changed_to_one_that_there_is(store: &Store, ada: &User) {
+    let plan_and_use = async || {
+        let found = store.plan_and_use(&ada.id, 0, 100).await.unwrap();
+        found.unwrap()
+    };
+    let (plan, used) = plan_and_use().await;
+    assert_eq!((&*plan.name, plan.uploads), ("free", Some(5000)));
+    assert_eq!(used, usage::Used::default());
+    let set = async |user: &str, plan: &str| {
+        store
+            .set_plan(user, plan, &entry("plan.set"))
             .await
-            .unwrap();
-    }
-    let used = store.used(&ada.id, 10, 12).await.unwrap();
-    assert_eq!((used.uploads, used.bytes), (3, 18));
+            .unwrap()
+    };
+    assert!(!set(&ada.id, "nothing").await);
+    assert!(!set("nobody", "pro").await);
+    assert!(set(&ada.id, "enterprise").await);
+    let (plan, _) = plan_and_use().await;
+    assert_eq!(
+        (&*plan.name, plan.uploads, plan.bytes),
+        ("enterprise", None, None)
+    );
+    assert_eq!(store.plans().await.unwrap(), ["enterprise", "free", "pro"]);
 }
 
-async fn events_and_files_are_kept_once(store: &Store, ada: &User) {
-    for is_new in [true, false] {
-        assert_eq!(store.add_event("e", "{}", "{}").await.unwrap(), is_new);
+fn event(id: &str, user: &str, size_bytes: i64) -> NewEvent {
+    NewEvent {
+        id: id.to_owned(),
+        headers: "{}".to_owned(),
+        body: "{}".to_owned(),
+        user_id: user.to_owned(),
+        file: NewFile {
+            file_name: "ä.txt".to_owned(),
+            message_id: 7,
+            file_id: id.to_owned(),
+            file_unique_id: None,
+            size_bytes: Some(size_bytes),
+            mime_type: None,
+        },
     }
-    assert_eq!(store.events().await.unwrap().len(), 1);
+}
+
+async fn an_event_is_recorded_once_with_its_file_and_its_use(store: &Store, bob: &User) {
+    let record =
+        async |id, user: &str, size| store.record_upload(&event(id, user, size)).await.unwrap();
+    assert!(record("e-1", &bob.id, 5).await);
+    assert!(!record("e-1", &bob.id, 5).await);
+    assert!(record("e-2", &bob.id, 7).await);
+    // Of nobody: kept, and no more.
+    assert!(record("e-3", "nobody", 9).await);
+    assert_eq!(store.events().await.unwrap().len(), 3);
+    // Forgotten, it is not counted again.
     store.clear_events().await.unwrap();
+    assert!(record("e-1", &bob.id, 5).await);
+    store.clear_events().await.unwrap();
+    let used = |uploads, bytes| usage::Used { uploads, bytes };
+    assert_eq!(store.used(&bob.id).await.unwrap(), used(2, 12));
+    let days = store.used_days(&bob.id, 0).await.unwrap();
+    let today = crate::time::day_of(unix_now());
+    assert_eq!(days.iter().map(|(_, used)| used.uploads).sum::<i64>(), 2);
+    assert!(
+        days.iter()
+            .all(|(day, _)| (today - 1..=today).contains(day))
+    );
+    let files = store.files_of(&bob.id, 10, 0).await.unwrap();
+    assert_eq!(files.len(), 2);
+
+    // No sum leaves the numbers that there are.
+    for id in ["e-4", "e-5"] {
+        assert!(record(id, &bob.id, i64::MAX).await);
+    }
+    let (_, sums) = store
+        .plan_and_use(&bob.id, 0, today + 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(sums.uploads, 4);
+    assert!((usage::MAX_BYTES..=2 * usage::MAX_BYTES + 12).contains(&sums.bytes));
+}
+
+async fn a_file_is_one_row_however_often_it_is_told(store: &Store, ada: &User) {
     let file = |size_bytes| NewFile {
         file_name: "ä.txt".to_owned(),
         message_id: 7,

@@ -456,9 +456,11 @@ fn the_backends_statuses_are_told_apart() {
         retry_after: Some(7),
     };
     assert_eq!(read_answer(&busy), Err(expected));
-    let failed = BackendFault::Failed {
-        status: 500,
-        detail: None,
-    };
-    assert_eq!(read_answer(&answer(500, "<html>")), Err(failed));
+    for status in [408, 500] {
+        let failed = BackendFault::Failed {
+            status,
+            detail: None,
+        };
+        assert_eq!(read_answer(&answer(status, "<html>")), Err(failed));
+    }
 }

@@ -27,7 +27,7 @@ await main(async () => {
 
   heading("Lints");
   await cargo("clippy --locked --workspace --all-targets -- -D warnings");
-  await cargo("clippy --locked --test e2e -- -D warnings");
+  await cargo("clippy --locked --test e2e --test faults -- -D warnings");
   await cargo(`clippy --locked --lib --tests --target ${WASM_TARGET} -- -D warnings`);
 
   heading("Tests of the core and of backend-mock");
@@ -47,7 +47,7 @@ await main(async () => {
 
   heading("End-to-end tests, in workerd");
   // Optimised, since the tests hash every byte that they send.
-  await cargo("test --locked --release --test e2e", {
+  await cargo("test --locked --release --test e2e --test faults", {
     WORKERD_BIN: process.env.WORKERD_BIN ?? createRequire(import.meta.url)("workerd").default,
   });
 });

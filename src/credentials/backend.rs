@@ -37,7 +37,7 @@ pub enum BackendFault {
         /// Seconds, from its `Retry-After`.
         retry_after: Option<u32>,
     },
-    /// 5xx.
+    /// 5xx, or 408: it waited for a request that did not come through (RFC 9110 section 15.5.9).
     Failed {
         /// The HTTP status.
         status: u16,
@@ -98,7 +98,7 @@ pub(super) fn read_answer(answer: &Answer) -> Result<Credentials, BackendFault> 
         429 => Err(BackendFault::Busy {
             retry_after: answer.retry_after(),
         }),
-        status @ 500..=599 => Err(BackendFault::Failed {
+        status @ (408 | 500..=599) => Err(BackendFault::Failed {
             status,
             detail: detail(&answer.body),
         }),

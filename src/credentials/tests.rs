@@ -527,15 +527,17 @@ fn the_backends_statuses_are_told_apart() {
         retry_after: Some(7),
     };
     assert_eq!(read_answer(&busy), Err(expected));
-    let failed = BackendFault::Failed {
-        status: 500,
-        detail: None,
-    };
-    for body in [
-        "<html>",
-        r#"["Because so"]"#,
-        r#"{"detail":[{"msg":"no"}]}"#,
-    ] {
-        assert_eq!(read_answer(&answer(500, body)), Err(failed.clone()));
+    for status in [408, 500] {
+        let failed = BackendFault::Failed {
+            status,
+            detail: None,
+        };
+        for body in [
+            "<html>",
+            r#"["Because so"]"#,
+            r#"{"detail":[{"msg":"no"}]}"#,
+        ] {
+            assert_eq!(read_answer(&answer(status, body)), Err(failed.clone()));
+        }
     }
 }

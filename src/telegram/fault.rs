@@ -41,7 +41,7 @@ pub enum TelegramFault {
         /// Seconds.
         seconds: u32,
     },
-    /// 5xx, from the API itself or from what stands in front of it.
+    /// 5xx, or 408, from the API itself or from what stands in front of it.
     Failed {
         /// Telegram's own words; none when a proxy answered.
         description: Option<String>,
@@ -85,7 +85,7 @@ impl TelegramFault {
                 seconds: retry_after.unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
             },
             400 if is_about_chat(&description) => Self::ChatRefused { description },
-            400..=499 => Self::BadRequest { description },
+            400..=407 | 409..=499 => Self::BadRequest { description },
             _ => Self::Failed { description: words },
         }
     }

@@ -149,13 +149,16 @@ fn errors_are_told_apart_by_what_they_mean_for_an_upload() {
         error(413, "Request Entity Too Large", "{}"),
         TelegramFault::TooLarge
     );
-    let words = "Internal Server Error: restart".to_owned();
-    assert_eq!(
-        error(500, &words, "{}"),
-        TelegramFault::Failed {
-            description: Some(words.clone())
-        }
-    );
+    for (code, words) in [
+        (408, "Request Timeout"),
+        (500, "Internal Server Error: restart"),
+    ] {
+        let description = Some(words.to_owned());
+        assert_eq!(
+            error(code, words, "{}"),
+            TelegramFault::Failed { description }
+        );
+    }
 }
 
 #[test]

@@ -40,7 +40,9 @@ async fn what_is_done_and_what_is_refused_is_in_the_audit_log_without_a_secret()
     // Done: a fetch, with an id of the client's own.
     let own_id = ["X-Request-Id: mine-1", &authorization];
     let fetch = request("GET", credentials, &own_id, b"");
-    assert_eq!(send(server.address, &fetch).await.unwrap().status, 200);
+    let fetched = send(server.address, &fetch).await.unwrap();
+    assert_eq!(fetched.status, 200);
+    let destination = fetched.json()["destination_id"].clone();
     server.shutdown().await;
 
     let audit = command_line::json(&folder, "audit tail -n 100").await;
@@ -69,7 +71,7 @@ async fn what_is_done_and_what_is_refused_is_in_the_audit_log_without_a_secret()
     has("session", "key.revoke", None, "Not Found");
     has("unknown", "user.register", None, "Bad Request");
     has("session", "user.register", None, "ok");
-    let fetched = has("session", "credentials.fetch", None, "ok");
+    let fetched = has("session", "credentials.fetch", destination.as_str(), "ok");
     assert_eq!(fetched["request_id"], "mine-1");
     assert_eq!(fetched["user_id"], demo.user_id);
 

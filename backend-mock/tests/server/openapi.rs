@@ -5,6 +5,9 @@ use fastrand::Rng;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
+/// Clears everything of its caller: no route for a run that goes on afterwards.
+pub(crate) const CLEARS_ALL: &str = "/api/me/data";
+
 /// What the document says that can be asked for.
 pub(crate) struct Api {
     document: Value,

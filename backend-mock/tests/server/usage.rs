@@ -1,10 +1,12 @@
 //! Plans, what was used of them, and what happens when nothing is left.
 
-use backend_mock::{Data, Options, Provisioned, Running, Server};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use backend_mock::{Provisioned, Running};
 use serde_json::{Value, json};
 
 use crate::{
-    client::{get, get_as, options, post, post_as, request, send, start},
+    client::{get, get_as, post, post_as, request, send, start},
     command_line,
     persistence::Folder,
 };
@@ -33,12 +35,7 @@ async fn usage(server: &Running, token: &str) -> Value {
 
 /// A user of the plan `free`, on a file that the command line can open.
 async fn start_free(folder: &Folder) -> (Running, Provisioned) {
-    let options = Options {
-        data: Data::File(folder.data()),
-        ..options()
-    };
-    let server = Server::start(options).await.unwrap();
-    let demo = server.demo.clone().unwrap();
+    let (server, demo) = folder.start().await;
     command_line::json(folder, "users set-plan demo@example.com free").await;
     (server, demo)
 }
@@ -46,18 +43,21 @@ async fn start_free(folder: &Folder) -> (Running, Provisioned) {
 /// Counts so much as used today, as if so many events had come.
 async fn use_up(folder: &Folder, user_id: &str, uploads: i64, bytes: i64) {
     use sqlx::Connection;
-    let url = format!("sqlite://{}", folder.data().display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    sqlx::query(
-        "INSERT INTO usage_days (user_id, day, uploads, bytes) \
-         VALUES ($1, CAST(unixepoch() / 86400 AS INTEGER), $2, $3)",
-    )
-    .bind(user_id)
-    .bind(uploads)
-    .bind(bytes)
-    .execute(&mut connection)
-    .await
-    .unwrap();
+    sqlx::any::install_default_drivers();
+    let url = match folder.database_variable() {
+        Some((_, url)) => url.to_owned(),
+        None => format!("sqlite://{}", folder.data().display()),
+    };
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+    sqlx::query("INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, $2, $3, $4)")
+        .bind(user_id)
+        .bind(i64::try_from(since_1970.as_secs() / 86_400).unwrap())
+        .bind(uploads)
+        .bind(bytes)
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
 }
 

@@ -82,7 +82,7 @@ fn is_true(fault: &BackendFault, answer: &Answer) {
             matches!(fault, BackendFault::Refused { status, .. } if *status == answer.status)
         }
         429 => matches!(fault, BackendFault::Busy { .. }),
-        500..=599 => {
+        408 | 500..=599 => {
             matches!(fault, BackendFault::Failed { status, .. } if *status == answer.status)
         }
         _ => matches!(fault, BackendFault::Unusable(_)),

@@ -56,7 +56,7 @@ impl Store {
         let rows: Vec<Columns> = sqlx::query_as(
             "SELECT id, file_name, message_id, file_id, file_unique_id, size_bytes, mime_type, \
              created_at FROM files WHERE user_id = $1 \
-             ORDER BY created_at DESC, message_id DESC LIMIT $2 OFFSET $3",
+             ORDER BY created_at DESC, message_id DESC, id LIMIT $2 OFFSET $3",
         )
         .bind(user_id)
         .bind(limit)

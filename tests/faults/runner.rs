@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    client::{File, LANES},
+    client::{File, LANES, Shape},
     gate::Gate,
     harness::{Harness, Settings, assert_error},
     http::{HUNG, Reply, Request},

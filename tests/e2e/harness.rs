@@ -33,7 +33,7 @@ const DISK: &str = "objects";
 /// The Durable Objects: their bindings and classes, as wrangler.toml has them.
 const OBJECTS: [(&str, &str); 3] = [
     ("OUTBOX", "Outbox"),
-    ("IDEMPOTENCY", "Idempotency"),
+    ("USER_RECORDS", "UserRecord"),
     ("REVOCATIONS", "Revocations"),
 ];
 /// What workerd, or the worker's panic hook, writes when the worker itself is broken.

@@ -178,7 +178,7 @@ impl Body for RequestBody {
 
     async fn drain(&mut self, most_bytes: u64) {
         if let Some(piped) = self.piped.take() {
-            // A pipe that succeeded leaves nothing to drain, so this one has failed.
+            // The stream is free again as soon as the pipe is settled, however it ended.
             let _ = JsFuture::from(piped).await;
         }
         let mut drained = 0;

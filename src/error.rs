@@ -136,6 +136,16 @@ impl From<BackendFault> for Error {
     }
 }
 
+impl From<TelegramFault> for Error {
+    /// With credentials that may be old.
+    fn from(fault: TelegramFault) -> Self {
+        Self::Telegram {
+            fault,
+            with_fresh_credentials: false,
+        }
+    }
+}
+
 /// An error that the same request would meet again.
 fn lasting(
     status: u16,

@@ -1,4 +1,4 @@
-//! Everything that can go wrong with a request, and the one place that says how it is told.
+//! Everything that can go wrong with a request, and the one place that turns it into a reply.
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
@@ -6,14 +6,14 @@ use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
-/// Seconds after which an upload that found no room may be tried again.
+/// Seconds after which an upload that found no room may try again.
 const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
-/// The same for a user whom the rate limit keeps out: the shorter of Cloudflare's two periods.
+/// The same for a user over the rate limit: the shorter of Cloudflare's two periods.
 const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
-/// The same for a backend that asked for patience without saying how much.
+/// The same for a backend that answered 429 without `Retry-After`.
 const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 
-/// Why a request did not end well. Unless a variant says otherwise, nothing was stored.
+/// Why a request failed. Unless a variant says otherwise, nothing was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,9 +36,9 @@ pub enum Error {
     EmptyFile,
     /// The caption is over 1024 characters.
     CaptionTooLong,
-    /// No token came.
+    /// The request has no token.
     TokenRequired,
-    /// The token can't be one: it has control characters, blanks, or is too long.
+    /// The token is no token: it has control characters or blanks, or is too long.
     TokenMalformed,
     /// The header's token and the form's differ.
     TokensDiffer,
@@ -49,68 +49,67 @@ pub enum Error {
         /// Bytes.
         limit: u64,
     },
-    /// The deployment's rate limit keeps the user out for now.
+    /// The user is over the deployment's rate limit.
     RateLimited,
-    /// The other isolates may not hear that a user's credentials have changed.
+    /// The other isolates may not learn that a user's credentials have changed.
     Revocations,
     /// The buffered lane has no room at the moment.
     Busy,
-    /// The buffered lane could not hold this upload if it were alone, in bytes.
+    /// The buffered lane could not hold this upload even if it were alone.
     TooLargeToBuffer {
         /// Bytes.
         limit: u64,
     },
     /// The client went away.
     ClientGone,
-    /// The client went away, or Telegram did: the runtime's pipe between them can't tell which.
+    /// The client went away, or Telegram did: the native pipe between them does not show which.
     Interrupted,
     /// The client sent nothing for too long.
     ClientStalled,
-    /// The upload took longer on the whole than it may.
+    /// The upload took longer in total than it may.
     TookTooLong,
-    /// A setting is missing or can't be used.
+    /// A setting is missing or cannot be used.
     Config(ConfigError),
     /// There are no credentials.
     Backend(BackendFault),
-    /// Telegram did not store the file, or it can't be known.
+    /// Telegram did not store the file, or it is unknown whether it did.
     Telegram {
         /// Why.
         fault: TelegramFault,
-        /// The credentials came from the backend in this very request: asking for fresh ones would
-        /// bring the same.
+        /// This request got the credentials from the backend, so asking again would return the same.
         with_fresh_credentials: bool,
     },
     /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters.
     IdempotencyKey,
-    /// An upload with the same key is under way.
+    /// An upload with the same key is running.
     IdempotencyInProgress {
         /// Seconds.
         retry_after: u32,
     },
     /// The key was used for another file.
     IdempotencyMismatch,
-    /// What became of the key can't be asked or recorded.
+    /// The key's record could not be read or written.
     Idempotency(ObjectFault),
-    /// There is no `WEBHOOK_SECRET` by which a hook could be told from anybody's request.
+    /// Without `WEBHOOK_SECRET` no hook can be verified.
     HooksOff,
     /// A hook's signature is missing, wrong or old.
     SignatureRefused,
-    /// A hook's body is not what it should be.
+    /// A hook's body is not the expected JSON.
     HookMalformed,
     /// The outbox did not answer.
     Outbox(ObjectFault),
 }
 
-/// How an error is told. `code` is stable; the texts may be refined.
+/// An error as a reply shows it. `code` is stable; the texts may be refined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// The HTTP status.
     pub status: u16,
     /// Stable, in `snake_case`.
     pub code: &'static str,
-    /// What frontends show: TeleStore's own words where it has some.
+    /// What frontends show: TeleStore's own words where it has them.
     pub message: String,
-    /// Whether the same request may do better later.
+    /// Whether the same request may succeed later.
     pub retryable: bool,
     /// Seconds.
     pub retry_after: Option<u32>,
@@ -146,7 +145,7 @@ impl From<TelegramFault> for Error {
     }
 }
 
-/// An error that the same request would meet again.
+/// An error that the same request would get again.
 fn lasting(
     status: u16,
     code: &'static str,
@@ -163,7 +162,7 @@ fn lasting(
     }
 }
 
-/// An error that may be gone the next time.
+/// An error that may be gone next time.
 fn passing(
     status: u16,
     code: &'static str,
@@ -198,13 +197,13 @@ impl Error {
         )
     }
 
-    /// Whether Telegram blames the credentials, so that fresh ones might do better.
+    /// Whether Telegram refused the credentials, so that fresh ones may help.
     #[must_use]
     pub fn blames_credentials(&self) -> bool {
         matches!(self, Self::Telegram { fault, .. } if fault.blames_credentials())
     }
 
-    /// How the error is told.
+    /// The error as a reply shows it.
     #[must_use]
     pub fn describe(&self) -> Description {
         match self {
@@ -223,11 +222,11 @@ impl Error {
             Self::TooLarge { limit } => lasting(413, "file_too_large", format!("File too large (max {})", megabytes(*limit)), "Choose a smaller file. A deployer can raise MAX_UPLOAD_BYTES with a self-hosted Bot API server."),
             Self::Busy => passing(503, "buffer_full", "Too many uploads are being buffered", "Try again shortly. Put authToken before the file, or send it as a header, and the upload needs no buffer.").after(BUSY_RETRY_AFTER_SECONDS),
             Self::TooLargeToBuffer { limit } => lasting(413, "too_large_to_buffer", format!("File too large (max {})", megabytes(*limit)), "That is the limit when the file comes before authToken. Put authToken before the file, or send it as a header."),
-            Self::ClientGone => passing(400, "client_disconnected", "Malformed request: the body ended before its time", "Try again."),
-            Self::Interrupted => passing(400, "upload_interrupted", "The upload was interrupted before its end", "The browser's connection broke, or the one to Telegram. Nothing was stored: try again."),
+            Self::ClientGone => passing(400, "client_disconnected", "Malformed request: the connection ended before the body did", "Try again."),
+            Self::Interrupted => passing(400, "upload_interrupted", "The upload was interrupted", "The browser's connection broke, or the one to Telegram. Nothing was stored: try again."),
             Self::ClientStalled => passing(408, "client_stalled", "The upload stalled", "Check the connection, and try again."),
-            Self::RateLimited => passing(429, "too_many_uploads", "Too many uploads", "This deployment limits how often a user may upload. Try again when retryAfter seconds are over.").after(RATE_LIMIT_RETRY_AFTER_SECONDS),
-            Self::Revocations => passing(503, "revocations_failed", "The change could not be passed on", "This isolate knows of it; others may not. Send the hook again."),
+            Self::RateLimited => passing(429, "too_many_uploads", "Too many uploads", "This deployment limits how often a user may upload. Try again after retryAfter seconds.").after(RATE_LIMIT_RETRY_AFTER_SECONDS),
+            Self::Revocations => passing(503, "revocations_failed", "The change may not have reached every isolate", "This isolate has forgotten the credentials; others may not have. Send the hook again."),
             Self::TookTooLong => passing(408, "upload_timeout", "The upload took too long", "Try again on a faster connection. A deployer can raise UPLOAD_TIMEOUT_MS."),
             Self::Config(error) => lasting(500, "misconfigured", format!("The worker is misconfigured: {error}"), "Set it in wrangler.toml under [vars], or as a secret, and deploy again."),
             Self::Backend(fault) => describe_backend(fault),
@@ -236,13 +235,13 @@ impl Error {
                 let blamed = fault.blames_credentials();
                 Description { retryable: told.retryable || (blamed && !with_fresh_credentials), ..told }
             }
-            Self::IdempotencyKey => lasting(400, "bad_idempotency_key", "Malformed request: Idempotency-Key is not 1 to 255 visible ASCII characters", "Send a new random key with each upload, such as crypto.randomUUID() gives, and the same one when it is repeated."),
-            Self::IdempotencyInProgress { retry_after } => passing(409, "idempotency_in_progress", "An upload with this Idempotency-Key is under way", "Repeat it when retryAfter seconds are over: the reply is then that of the first one, or the key is free again.").after(*retry_after),
-            Self::IdempotencyMismatch => lasting(422, "idempotency_mismatch", "This Idempotency-Key was used for another file", "Take a new key for each file: a repeat has to have the same name and size."),
+            Self::IdempotencyKey => lasting(400, "bad_idempotency_key", "Malformed request: Idempotency-Key is not 1 to 255 visible ASCII characters", "Send a new random key with each file, for example from crypto.randomUUID(), and the same key when you repeat the upload."),
+            Self::IdempotencyInProgress { retry_after } => passing(409, "idempotency_in_progress", "An upload with this Idempotency-Key is running", "Try again after retryAfter seconds: you get the reply of the first upload, or the key is free again.").after(*retry_after),
+            Self::IdempotencyMismatch => lasting(422, "idempotency_mismatch", "This Idempotency-Key was used for another file", "Use a new key for each file. A repeat must have the same name and size."),
             Self::Idempotency(fault) => describe_idempotency(*fault),
             Self::HooksOff => lasting(404, "hooks_off", "Not found: WEBHOOK_SECRET is not set", "Hooks are signed with the secret that worker and backend share. Set it with: wrangler secret put WEBHOOK_SECRET"),
-            Self::SignatureRefused => lasting(403, "signature_refused", "The signature is missing, wrong, or more than five minutes old", "Sign webhook-id, webhook-timestamp and the body's very bytes with WEBHOOK_SECRET, as Standard Webhooks says."),
-            Self::HookMalformed => lasting(400, "bad_hook", "The hook's body is not what is expected here", "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or {\"action\":\"redrive\"}."),
+            Self::SignatureRefused => lasting(403, "signature_refused", "The signature is missing, wrong, or more than five minutes old", "Sign webhook-id, webhook-timestamp and the exact bytes of the body with WEBHOOK_SECRET, as Standard Webhooks describes."),
+            Self::HookMalformed => lasting(400, "bad_hook", "The hook's body is not the expected JSON", "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or {\"action\":\"redrive\"}."),
             Self::Outbox(fault) => describe_outbox(*fault),
         }
     }
@@ -263,7 +262,7 @@ fn describe_malformed(malformed: &Malformed) -> Description {
             400,
             "malformed_form",
             message,
-            "Let the browser build the request: pass FormData as the body, and set no Content-Type.",
+            "Let the browser build the request: pass FormData as the body, and do not set Content-Type.",
         ),
     }
 }
@@ -317,19 +316,19 @@ fn describe_backend(fault: &BackendFault) -> Description {
             502,
             "backend_failed",
             failed(&detail.clone().unwrap_or_else(|| status.to_string())),
-            "Try again shortly. If it lasts, look at the backend's log.",
+            "Try again shortly. If it continues, look at the backend's log.",
         ),
         BackendFault::Call(CallFault::Timeout) => passing(
             504,
             "backend_timeout",
             failed("the backend did not answer in time"),
-            "Try again shortly. If it lasts, check that the backend is up.",
+            "Try again shortly. If it continues, check that the backend is up.",
         ),
         BackendFault::Call(_) => passing(
             502,
             "backend_unreachable",
             failed("the backend is unreachable"),
-            "Try again shortly. If it lasts, check BACKEND_URL and that the backend is up.",
+            "Try again shortly. If it continues, check BACKEND_URL and that the backend is up.",
         ),
         BackendFault::Unusable(why) => lasting(
             502,
@@ -347,25 +346,25 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             502,
             "bot_token_rejected",
             description,
-            "Telegram does not know the bot's token any more. Set a new token in the settings.",
+            "Telegram does not accept the bot's token any more. Set a new token in the settings.",
         ),
         TelegramFault::ChatMoved { description, .. } => passing(
             502,
             "chat_migrated",
             description,
-            "The chat has a new id, which is known now: try again. Set it in the settings, too.",
+            "The chat has a new id, and the worker knows it now: try again. Store the new id in the settings.",
         ),
         TelegramFault::ChatRefused { description } => lasting(
             502,
             "chat_refused",
             description,
-            "Add the bot to the channel as an administrator that may post, then try again.",
+            "Add the bot to the channel as an administrator that can post messages, then try again.",
         ),
         TelegramFault::BadRequest { description } => lasting(
             400,
             "telegram_rejected",
             description,
-            "Telegram's message says what it does not like.",
+            "Telegram's message says why.",
         ),
         TelegramFault::TooLarge => lasting(
             413,
@@ -380,14 +379,14 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             429,
             "rate_limited",
             description,
-            "Telegram limits how fast a bot may post. Try again when retryAfter seconds are over.",
+            "Telegram limits how fast a bot may post. Try again after retryAfter seconds.",
         )
         .after(*seconds),
         TelegramFault::Failed { description } => passing(
             502,
             "telegram_failed",
             description.as_deref().unwrap_or(FAILED),
-            "Telegram has trouble. Try again shortly.",
+            "Telegram has a problem. Try again shortly.",
         ),
         TelegramFault::Unreachable => passing(
             502,
@@ -405,13 +404,13 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             if *timed_out { 504 } else { 502 },
             "outcome_unknown",
             FAILED,
-            "The file was sent whole, and Telegram did not say what became of it. Look into the channel before trying again.",
+            "The whole file was sent, and Telegram did not say whether it was stored. Check the channel before you try again.",
         ),
         TelegramFault::NoIds => lasting(
             502,
             "file_id_missing",
             "Failed to get file_id from Telegram response",
-            "The file is in the channel, but Telegram gave no ids to find it by. Do not upload it again.",
+            "The file is in the channel, but Telegram's answer has no ids. Do not upload it again.",
         ),
     }
 }
@@ -452,13 +451,13 @@ fn describe_outbox(fault: ObjectFault) -> Description {
     }
 }
 
-/// `50 MB`, as TeleStore writes it; smaller limits in bytes.
+/// `50 MB`, as TeleStore writes it. Limits under 1 MB are in bytes.
 fn megabytes(bytes: u64) -> String {
     const MB: u64 = 1024 * 1024;
     match bytes {
         0..MB => format!("{bytes} bytes"),
         _ if bytes.is_multiple_of(MB) => format!("{} MB", bytes / MB),
-        // Rounded down, so that a file of the size that is named does fit.
+        // Rounded down, so that a file of the stated size fits.
         _ => format!("{}.{:02} MB", bytes / MB, bytes % MB * 100 / MB),
     }
 }

@@ -91,15 +91,15 @@ fn describe_backend(fault: &BackendFault) -> Description {
         BackendFault::Refused {
             status: 400,
             detail,
-        } => rows::NOT_CONFIGURED.saying_or(detail),
+        } => rows::NOT_CONFIGURED.saying_or(detail.as_deref()),
         BackendFault::Refused {
             status: 401,
             detail,
-        } => rows::TOKEN_REFUSED.saying_or(detail),
+        } => rows::TOKEN_REFUSED.saying_or(detail.as_deref()),
         BackendFault::Refused {
             status: 403,
             detail,
-        } => rows::FORBIDDEN.saying_or(detail),
+        } => rows::FORBIDDEN.saying_or(detail.as_deref()),
         BackendFault::Refused { status, detail } => rows::BACKEND_NOT_FOUND.saying(failed(
             &detail.clone().unwrap_or_else(|| status.to_string()),
         )),
@@ -126,7 +126,9 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             description,
             seconds,
         } => rows::RATE_LIMITED.saying(description).after(*seconds),
-        TelegramFault::Failed { description } => rows::TELEGRAM_FAILED.saying_or(description),
+        TelegramFault::Failed { description } => {
+            rows::TELEGRAM_FAILED.saying_or(description.as_deref())
+        }
         TelegramFault::Unreachable => rows::TELEGRAM_UNREACHABLE.describe(),
         TelegramFault::Stalled => rows::TELEGRAM_TIMEOUT.describe(),
         TelegramFault::OutcomeUnknown { timed_out } => Description {

@@ -23,8 +23,8 @@ impl Row {
     }
 
     /// With these words, if there are any, in place of the row's own.
-    pub(super) fn saying_or(&self, error: &Option<String>) -> Description {
-        self.saying(error.as_deref().unwrap_or(self.error))
+    pub(super) fn saying_or(&self, error: Option<&str>) -> Description {
+        self.saying(error.unwrap_or(self.error))
     }
 
     /// With these words in place of the row's own.

@@ -6,13 +6,13 @@ use super::js;
 use crate::http::{Reply, RequestHead};
 use crate::webhook::Signature;
 
-/// The headers that the core wants to know, in the order in which [`head`] takes them.
+/// The headers that the core needs, in the order in which [`head`] reads them.
 const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";
 
 /// The headers of a hook's signature, in the order of [`Signature`].
 const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
 
-/// What the core wants to know of a request.
+/// The head of a request, as the core needs it.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
     let text = js::head(request, WANTED);
     let mut lines = text.split('\n');
@@ -44,7 +44,7 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
 
 fn signature(request: &web_sys::Request) -> Option<Signature> {
     let text = js::head(request, SIGNATURE);
-    // Behind the method and the URL.
+    // After the method and the URL.
     let mut lines = text.split('\n').skip(2).map(str::to_owned);
     Some(Signature {
         id: lines.next()?,
@@ -53,7 +53,7 @@ fn signature(request: &web_sys::Request) -> Option<Signature> {
     })
 }
 
-/// Path and query of an absolute URL, which workerd has already put into its standard form.
+/// Path and query of an absolute URL. workerd has already normalised it.
 fn path_and_query(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('#').next().unwrap_or_default();
@@ -61,12 +61,12 @@ fn path_and_query(url: &str) -> (&str, &str) {
     path.split_once('?').unwrap_or((path, ""))
 }
 
-/// The reply as JavaScript has it.
+/// The reply as a JavaScript object.
 pub(super) fn response(reply: &Reply) -> Result<web_sys::Response, JsValue> {
     js::respond(reply.status, &header_lines(&reply.headers), &reply.body)
 }
 
-/// Headers as they cross the border.
+/// Headers as `glue.js` expects them.
 pub(super) fn header_lines(headers: &[(&str, String)]) -> String {
     let lines: Vec<String> = headers
         .iter()

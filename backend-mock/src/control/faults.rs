@@ -8,14 +8,15 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use backend::{ApiError, Connection};
 use serde::Deserialize;
 
-use crate::{app::App, backend::error::ApiError, connection::Connection, telegram::intake};
+use crate::server::Parts;
 
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -134,19 +135,25 @@ impl Faults {
     }
 }
 
-/// Middleware for a route that is a [`Point`]: counts the request, and lets a fault strike it.
+/// Middleware of the API's routes: where one is a [`Point`], counts the request and lets a fault strike it.
 pub(crate) async fn inject(
-    State((app, point)): State<(Arc<App>, Point)>,
+    State(parts): State<Arc<Parts>>,
+    route: MatchedPath,
     request: Request,
     next: Next,
 ) -> Response {
-    match point {
-        Point::Credentials => app.control.stats.count_credentials(),
-        Point::Notify => app.control.stats.count_notification(),
-        // Counted by method, where the method is known.
-        Point::Telegram => {}
-    }
-    strike(&app.control.faults, point, request, |request| {
+    let point = match route.as_str() {
+        "/api/worker/credentials" => {
+            parts.control.stats.count_credentials();
+            Point::Credentials
+        }
+        "/api/webhook/upload" => {
+            parts.control.stats.count_notification();
+            Point::Notify
+        }
+        _ => return next.run(request).await,
+    };
+    strike(&parts.control.faults, point, request, |request| {
         next.run(request)
     })
     .await
@@ -172,7 +179,7 @@ pub(crate) async fn strike<W: Future<Output = Response>>(
         }
         None if fault.replies() => {
             if fault.drain {
-                intake::drain(request.into_body()).await;
+                emulator::drain(request.into_body()).await;
             }
             fault.reply().unwrap_or_else(IntoResponse::into_response)
         }

@@ -28,15 +28,12 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use backend::{ApiError, RawBody, from_json};
+use emulator::{BotToken, MessageRow, Telegram};
+
 use crate::{
-    app::App,
-    backend::{
-        error::ApiError,
-        extract::{RawBody, from_json},
-    },
-    provision::{Provisioned, Setup},
-    store::telegram::MessageRow,
-    telegram::{Telegram, token::BotToken},
+    provision::{Provisioned, Provisioner, Setup},
+    server::Parts,
 };
 
 pub(crate) mod faults;
@@ -53,7 +50,7 @@ pub(crate) struct Control {
 }
 
 /// The routes below `/_control`.
-pub(crate) fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes() -> Router<Arc<Parts>> {
     Router::new()
         .route("/stats", get(stats))
         .route("/messages", get(messages))
@@ -70,17 +67,20 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
 }
 
-async fn stats(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(app.control.stats.to_json())
+async fn stats(State(parts): State<Arc<Parts>>) -> Json<Value> {
+    Json(parts.control.stats.to_json())
 }
 
-async fn messages(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, ApiError> {
-    let messages = app.store.messages().await?;
+async fn messages(State(parts): State<Arc<Parts>>) -> Result<Json<Vec<Value>>, ApiError> {
+    let messages = match &parts.telegram {
+        Some(telegram) => telegram.messages().await.map_err(failed)?,
+        None => Vec::new(),
+    };
     Ok(Json(messages.iter().map(describe_message).collect()))
 }
 
-async fn notifications(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, ApiError> {
-    let events = app.store.events().await?;
+async fn notifications(State(parts): State<Arc<Parts>>) -> Result<Json<Vec<Value>>, ApiError> {
+    let events = parts.backend.upload_events().await.map_err(failed)?;
     Ok(Json(
         events
             .into_iter()
@@ -90,41 +90,36 @@ async fn notifications(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, 
 }
 
 async fn file(
-    State(app): State<Arc<App>>,
+    State(parts): State<Arc<Parts>>,
     Path(file_id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let stored = app
-        .store
-        .telegram_file_by_id(&file_id)
-        .await?
-        .ok_or(ApiError::NotFound)?;
-    Ok(telegram(&app)?.content(&stored).await?)
+    let content = telegram(&parts)?.content_of(&file_id).await;
+    content.map_err(failed)?.ok_or(ApiError::NotFound)
 }
 
 async fn set_faults(
-    State(app): State<Arc<App>>,
+    State(parts): State<Arc<Parts>>,
     RawBody(body): RawBody,
 ) -> Result<Json<Value>, ApiError> {
     let faults: Vec<Fault> = from_json(&body)?;
     faults.iter().try_for_each(Fault::check)?;
-    app.control.faults.replace(faults);
+    parts.control.faults.replace(faults);
     Ok(success())
 }
 
-async fn reset(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
-    app.control.faults.replace(Vec::new());
-    app.control.stats.reset();
-    app.store.clear_events().await?;
-    app.store.clear_messages().await?;
-    if let Some(telegram) = &app.telegram {
-        telegram.blobs().clear().await?;
+async fn reset(State(parts): State<Arc<Parts>>) -> Result<Json<Value>, ApiError> {
+    parts.control.faults.replace(Vec::new());
+    parts.control.stats.reset();
+    parts.backend.clear_upload_events().await.map_err(failed)?;
+    if let Some(telegram) = &parts.telegram {
+        telegram.clear().await.map_err(failed)?;
     }
     Ok(success())
 }
 
 /// Makes a user with a bot and a channel; an empty body asks for the usual.
 async fn add_user(
-    State(app): State<Arc<App>>,
+    State(parts): State<Arc<Parts>>,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, Json<Provisioned>), ApiError> {
     let setup = if body.is_empty() {
@@ -132,33 +127,36 @@ async fn add_user(
     } else {
         from_json(&body)?
     };
-    Ok((StatusCode::CREATED, Json(app.add_user(&setup).await?)))
+    let made = provisioner(&parts)?.add_user(&setup).await;
+    Ok((StatusCode::CREATED, Json(made.map_err(failed)?)))
 }
 
 /// Gives the user another bot in the same channel; the one before is revoked.
 async fn replace_bot(
-    State(app): State<Arc<App>>,
+    State(parts): State<Arc<Parts>>,
     Path(user_id): Path<String>,
 ) -> Result<Json<Provisioned>, ApiError> {
-    if !app.store.user_exists(&user_id).await? {
+    if !parts.backend.has_user(&user_id).await.map_err(failed)? {
         return Err(ApiError::NotFound);
     }
-    Ok(Json(app.replace_bot(&user_id).await?))
+    let replaced = provisioner(&parts)?.replace_bot(&user_id).await;
+    Ok(Json(replaced.map_err(failed)?))
 }
 
 async fn revoke_bot(
-    State(app): State<Arc<App>>,
+    State(parts): State<Arc<Parts>>,
     Path(bot_token): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let token = BotToken::parse(&bot_token).ok_or(ApiError::NotFound)?;
-    if !app.store.revoke_bot(&token.hash()).await? {
+    let revoked = telegram(&parts)?.revoke_bot(&token).await;
+    if !revoked.map_err(failed)? {
         return Err(ApiError::NotFound);
     }
     Ok(success())
 }
 
-async fn codes(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, ApiError> {
-    let codes = telegram(&app)?.sent_codes();
+async fn codes(State(parts): State<Arc<Parts>>) -> Result<Json<Vec<Value>>, ApiError> {
+    let codes = telegram(&parts)?.phones().codes();
     let codes = codes.into_iter();
     Ok(Json(
         codes
@@ -173,18 +171,27 @@ struct Scan {
 }
 
 async fn scan(
-    State(app): State<Arc<App>>,
+    State(parts): State<Arc<Parts>>,
     RawBody(body): RawBody,
 ) -> Result<Json<Value>, ApiError> {
     let Scan { url } = from_json(&body)?;
-    if !telegram(&app)?.scan(&url) {
+    if !telegram(&parts)?.phones().scan(&url) {
         return Err(ApiError::NotFound);
     }
     Ok(success())
 }
 
-fn telegram(app: &App) -> Result<&Telegram, ApiError> {
-    app.telegram.as_deref().ok_or(ApiError::NotFound)
+fn telegram(parts: &Parts) -> Result<&Telegram, ApiError> {
+    parts.telegram.as_deref().ok_or(ApiError::NotFound)
+}
+
+fn provisioner(parts: &Parts) -> Result<Provisioner<'_>, ApiError> {
+    parts.provisioner().ok_or(ApiError::NotFound)
+}
+
+fn failed(error: impl std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the test control failed");
+    ApiError::Internal
 }
 
 fn describe_message(message: &MessageRow) -> Value {

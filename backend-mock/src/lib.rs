@@ -5,6 +5,8 @@
 //! | `server` | starts and stops; which path goes where |
 //! | `telegram` | the emulator, as the backend asks Telegram |
 //! | `control` | `/_control`: counts, listings, faults |
+//! | `faults`, `stats` | what is to go wrong; how many requests arrived |
+//! | `parts` | what the routes are given |
 //! | `provision` | makes users with bot and channel, the demo among them |
 //!
 //! # Example
@@ -29,8 +31,11 @@
 //! ```
 
 mod control;
+mod faults;
+mod parts;
 mod provision;
 mod server;
+mod stats;
 mod telegram;
 
 pub use backend::{

@@ -22,11 +22,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    control::{
-        self, Control,
-        faults::{self, Point},
-    },
-    provision::{self, Provisioned, Provisioner, Setup},
+    control,
+    faults::{self, Point},
+    parts::Parts,
+    provision::{self, Provisioned, Setup},
     telegram::Emulated,
 };
 
@@ -84,15 +83,6 @@ pub enum StartError {
     /// The demo user cannot be made or read.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
-}
-
-/// What the routes of this crate have at hand.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) backend: Backend,
-    /// `None`: there is no emulated Telegram.
-    pub(crate) telegram: Option<Arc<Telegram>>,
-    pub(crate) control: Control,
 }
 
 /// A server that is yet to start.
@@ -192,21 +182,11 @@ impl Drop for Running {
     }
 }
 
-impl Parts {
-    /// `None`: there is no emulated Telegram.
-    pub(crate) fn provisioner(&self) -> Option<Provisioner<'_>> {
-        let telegram = self.telegram.as_deref()?;
-        Some(Provisioner {
-            backend: &self.backend,
-            telegram,
-        })
-    }
-}
-
 async fn open(options: &Options, base_url: String) -> Result<Parts, StartError> {
-    let telegram = match options.emulator {
-        true => Some(Arc::new(open_emulator(options).await?)),
-        false => None,
+    let telegram = if options.emulator {
+        Some(Arc::new(open_emulator(options).await?))
+    } else {
+        None
     };
     let emulated = telegram
         .clone()
@@ -223,7 +203,8 @@ async fn open(options: &Options, base_url: String) -> Result<Parts, StartError> 
     Ok(Parts {
         backend: Backend::open(&options.backend, for_backend, base_url).await?,
         telegram,
-        control: Control::default(),
+        stats: Arc::default(),
+        faults: Arc::default(),
     })
 }
 
@@ -253,10 +234,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn router(parts: &Arc<Parts>, with_control: bool) -> Router {
     let mut router = parts.backend.routes(|api| {
-        api.route_layer(middleware::from_fn_with_state(
-            Arc::clone(parts),
-            faults::inject,
-        ))
+        let state = (Arc::clone(&parts.stats), Arc::clone(&parts.faults));
+        api.route_layer(middleware::from_fn_with_state(state, faults::inject))
     });
     if with_control {
         let control = control::routes().with_state(Arc::clone(parts));
@@ -274,9 +253,9 @@ async fn bot_api(State(parts): State<Arc<Parts>>, request: Request) -> Response 
         return ApiError::NotFound.into_response();
     };
     if target.is_send_document() {
-        parts.control.stats.count_send_document();
+        parts.stats.count_send_document();
     }
-    let faults = &parts.control.faults;
+    let faults = &parts.faults;
     let response = faults::strike(faults, Point::Telegram, request, |request| {
         telegram.answer(&target, request)
     })

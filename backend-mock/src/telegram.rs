@@ -26,7 +26,7 @@ impl Emulated {
 #[async_trait]
 impl BotApi for Emulated {
     async fn bot(&self, token: &BotToken) -> Result<BotUser, TelegramError> {
-        let bot = self.bot_of(token).await.map_err(refused)?;
+        let bot = self.bot_of(token).await.map_err(|error| refused(&error))?;
         Ok(BotUser {
             id: bot.id,
             username: bot.username,
@@ -34,8 +34,12 @@ impl BotApi for Emulated {
     }
 
     async fn chat(&self, token: &BotToken, chat_id: &str) -> Result<ChatInfo, TelegramError> {
-        let bot = self.bot_of(token).await.map_err(refused)?;
-        let chat = self.0.get_chat(&bot, chat_id).await.map_err(refused)?;
+        let bot = self.bot_of(token).await.map_err(|error| refused(&error))?;
+        let chat = self
+            .0
+            .get_chat(&bot, chat_id)
+            .await
+            .map_err(|error| refused(&error))?;
         Ok(ChatInfo {
             id: chat.id,
             kind: chat.kind,
@@ -49,9 +53,9 @@ impl BotApi for Emulated {
         _: &BotUser,
         chat_id: &str,
     ) -> Result<bool, TelegramError> {
-        let bot = self.bot_of(token).await.map_err(refused)?;
+        let bot = self.bot_of(token).await.map_err(|error| refused(&error))?;
         let rights = self.0.get_own_rights(&bot, chat_id).await;
-        Ok(rights.map_err(refused)?.can_post())
+        Ok(rights.map_err(|error| refused(&error))?.can_post())
     }
 }
 
@@ -102,7 +106,7 @@ impl UserAccounts for Emulated {
     }
 }
 
-fn refused(error: BotApiError) -> TelegramError {
+fn refused(error: &BotApiError) -> TelegramError {
     TelegramError::Refused(error.to_string())
 }
 

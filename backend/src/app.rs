@@ -1,49 +1,59 @@
-//! What every handler has at hand.
+//! What handlers are given, each the narrow piece of it that it names.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
 
 use crate::{
-    api::{
-        credentials::DeploymentBot, password::PasswordCost, signature::WebhookSecret,
-        static_tokens::StaticTokens, token::Tokens,
-    },
-    credentials_hook::CredentialsHook,
+    auth::{caller::Authenticator, password::PasswordCost, token::Tokens},
+    destinations::Destinations,
     limits::Limits,
-    secrets::KeyRing,
+    logins::Logins,
+    signature::WebhookSecret,
     store::Store,
     telegram::Telegram,
+    worker_hook::WorkerHook,
     write_behind::WriteBehind,
 };
 
-/// The parts of the server, each behind its own name.
-#[derive(Debug)]
+/// The state of the routes; cheap to clone.
+#[derive(Clone, Debug, FromRef)]
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) write_behind: WriteBehind,
-    pub(crate) key: KeyRing,
-    pub(crate) tokens: Tokens,
-    pub(crate) static_tokens: StaticTokens,
-    pub(crate) limits: Limits,
-    pub(crate) password_cost: PasswordCost,
-    /// `None`: webhooks are taken unsigned.
-    pub(crate) webhook_secret: Option<WebhookSecret>,
-    /// Serves users that have no bot of their own.
-    pub(crate) deployment_bot: Option<DeploymentBot>,
+    pub(crate) write_behind: Arc<WriteBehind>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) accounts: Accounts,
+    pub(crate) destinations: Destinations,
+    pub(crate) logins: Logins,
     pub(crate) telegram: Telegram,
-    /// `None`: no worker is told that credentials have changed.
-    pub(crate) credentials_hook: Option<CredentialsHook>,
-    /// Where this server is, without a slash at the end.
-    pub(crate) base_url: String,
+    pub(crate) worker: WorkerHook,
+    pub(crate) expected_signature: ExpectedSignature,
+    pub(crate) backend_url: BackendUrl,
+    pub(crate) client: Arc<ClientSettings>,
+}
+
+/// What it takes to register and to log in.
+#[derive(Clone, Debug)]
+pub(crate) struct Accounts {
+    pub(crate) store: Store,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) password_cost: PasswordCost,
+}
+
+/// The secret that webhooks are signed with; `None`: they may be unsigned.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectedSignature(pub(crate) Option<WebhookSecret>);
+
+/// Where clients find this server, without a slash at the end.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendUrl(pub(crate) Arc<str>);
+
+/// What a frontend is told of the deployment.
+#[derive(Debug)]
+pub(crate) struct ClientSettings {
     /// Where clients upload to.
     pub(crate) worker_url: Option<String>,
     pub(crate) max_upload_bytes: u64,
-    /// Whether a proxy in front says where requests come from.
-    pub(crate) trust_forwarded_for: bool,
-}
-
-impl App {
-    /// To be called when a change to a user's bot, channel or keys is stored. Waits for nothing.
-    pub(crate) fn credentials_changed(&self, user_id: &str) {
-        if let Some(hook) = &self.credentials_hook {
-            hook.changed(user_id);
-        }
-    }
 }

@@ -7,13 +7,19 @@ use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, request, token::Tokens},
-    app::App,
-    credentials_hook::CredentialsHook,
+    app::{Accounts, App, BackendUrl, ClientSettings, ExpectedSignature},
+    auth::{caller::Authenticator, token::Tokens},
+    destinations::Destinations,
+    http::request::{self, TrustForwardedFor},
     limits::Limits,
+    logins::Logins,
     open::{self, OpenError},
     options::Options,
+    routes,
+    secrets::KeyRing,
+    store::Store,
     telegram::Telegram,
+    worker_hook::WorkerHook,
     write_behind::{self, WriteBehind},
 };
 
@@ -23,7 +29,8 @@ const FORGET_ROUNDS: u32 = 60;
 /// A backend that is open; cheap to clone.
 #[derive(Clone)]
 pub struct Backend {
-    pub(crate) app: Arc<App>,
+    pub(crate) app: App,
+    trust_forwarded_for: TrustForwardedFor,
 }
 
 impl Backend {
@@ -38,43 +45,30 @@ impl Backend {
         base_url: String,
     ) -> Result<Self, OpenError> {
         let store = open::open_store(options).await?;
-        let key = open::open_keys(options)?;
-        open::check_keys(&store, &key).await?;
+        let keys = open::open_keys(options)?;
+        open::check_keys(&store, &keys).await?;
         let tokens = match &options.jwt_secret {
             Some(secret) => Tokens::new(secret.as_bytes()),
-            None => Tokens::new(open::token_secret(&store, &key).await?.as_bytes()),
+            None => Tokens::new(open::token_secret(&store, &keys).await?.as_bytes()),
         };
-        let app = App {
-            telegram,
-            store,
-            write_behind: WriteBehind::default(),
-            key,
-            tokens,
-            static_tokens: options.api_tokens.clone(),
-            limits: Limits::new(options.request_limits),
-            password_cost: options.password_cost,
-            webhook_secret: options.webhook_secret.clone(),
-            deployment_bot: options.deployment_bot.clone(),
-            credentials_hook: CredentialsHook::of(options)?,
-            base_url,
-            worker_url: options.worker_url.clone(),
-            max_upload_bytes: options.max_upload_bytes,
-            trust_forwarded_for: options.trust_forwarded_for,
+        let backend = Self {
+            app: app(options, telegram, base_url, store, keys, tokens)?,
+            trust_forwarded_for: TrustForwardedFor(options.trust_forwarded_for),
         };
-        app.add_token_users().await?;
-        Ok(Self { app: Arc::new(app) })
+        backend.add_token_users().await?;
+        Ok(backend)
     }
 
     /// The routes: the API under `/api`, and the server's health. `wrap` is given the routes of the API
     /// before their limits and their CORS headers, to put a layer around them.
     pub fn routes(&self, wrap: impl FnOnce(Router) -> Router) -> Router {
-        api::routes(&self.app, wrap)
+        routes::routes(&self.app, wrap)
     }
 
     /// Gives every request of the router an id and a line in the log. The API's own routes need it.
     pub fn observed(&self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(
-            Arc::clone(&self.app),
+            self.trust_forwarded_for,
             request::observe,
         ))
     }
@@ -82,15 +76,13 @@ impl Backend {
     /// Begins what is done beside the requests. It ends when `stop` is cancelled.
     #[must_use]
     pub fn begin_upkeep(&self, stop: CancellationToken) -> JoinHandle<()> {
-        tokio::spawn(upkeep(Arc::clone(&self.app), stop))
+        tokio::spawn(upkeep(self.app.clone(), stop))
     }
 
     /// Writes what was gathered in memory, tells the worker what it is yet to be told (for a few seconds),
     /// and closes the database.
     pub async fn close(&self) {
-        if let Some(hook) = &self.app.credentials_hook {
-            hook.finish().await;
-        }
+        self.app.worker.finish().await;
         self.app.write_behind.flush(&self.app.store).await;
         self.app.store.close().await;
     }
@@ -102,8 +94,66 @@ impl fmt::Debug for Backend {
     }
 }
 
+/// Puts the pieces together.
+fn app(
+    options: &Options,
+    telegram: Telegram,
+    base_url: String,
+    store: Store,
+    keys: KeyRing,
+    tokens: Tokens,
+) -> Result<App, OpenError> {
+    let limits = Arc::new(Limits::new(options.request_limits));
+    let write_behind = Arc::new(WriteBehind::default());
+    let tokens = Arc::new(tokens);
+    let worker = WorkerHook::new(
+        options.worker_url.as_deref(),
+        options.webhook_secret.as_ref(),
+    )?;
+    let destinations = Destinations {
+        store: store.clone(),
+        keys: Arc::new(keys),
+        worker: worker.clone(),
+        deployment_bot: options.deployment_bot.clone(),
+    };
+    let logins = Logins {
+        telegram: telegram.clone(),
+        destinations: destinations.clone(),
+    };
+    let authenticator = Authenticator {
+        static_tokens: options.api_tokens.clone(),
+        store: store.clone(),
+        tokens: Arc::clone(&tokens),
+        limits: Arc::clone(&limits),
+        write_behind: Arc::clone(&write_behind),
+    };
+    let accounts = Accounts {
+        store: store.clone(),
+        limits: Arc::clone(&limits),
+        tokens,
+        password_cost: options.password_cost,
+    };
+    Ok(App {
+        store,
+        write_behind,
+        limits,
+        authenticator: Arc::new(authenticator),
+        accounts,
+        destinations,
+        logins,
+        telegram,
+        worker,
+        expected_signature: ExpectedSignature(options.webhook_secret.clone()),
+        backend_url: BackendUrl(base_url.into()),
+        client: Arc::new(ClientSettings {
+            worker_url: options.worker_url.clone(),
+            max_upload_bytes: options.max_upload_bytes,
+        }),
+    })
+}
+
 /// What is done beside the requests: writing what was gathered, learning keys, forgetting clients.
-async fn upkeep(app: Arc<App>, stop: CancellationToken) {
+async fn upkeep(app: App, stop: CancellationToken) {
     let mut rounds = tokio::time::interval(write_behind::INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in (0..FORGET_ROUNDS).cycle() {
@@ -112,7 +162,7 @@ async fn upkeep(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         app.write_behind.flush(&app.store).await;
-        if let Err(error) = app.key.reload() {
+        if let Err(error) = app.destinations.keys.reload() {
             tracing::error!(%error, "the keys stay as they were");
         }
         if round == 0 {
@@ -125,7 +175,7 @@ async fn upkeep(app: Arc<App>, stop: CancellationToken) {
 mod tests {
     use super::*;
     use crate::{
-        api::error::ApiError,
+        error::ApiError,
         options::Data,
         provision::BotInChannel,
         store::{destinations::Destination, sealed::BOT_TOKEN},
@@ -190,14 +240,14 @@ mod tests {
             .collect();
         assert_eq!(app.store.reseal(BOT_TOKEN, &others).await.unwrap(), 2);
 
-        let stolen = app.bot_and_channel(&thief).await;
+        let stolen = app.destinations.bot_and_channel(&thief).await;
         assert!(matches!(stolen, Err(ApiError::Internal)));
         let moved = app.store.destination(&victim, &other.id).await;
         let moved = moved.unwrap().unwrap();
         assert_eq!(moved.bot_token_sealed, copied);
-        let moved = app.open_bot_token(&victim, &moved);
+        let moved = app.destinations.open_bot_token(&victim, &moved);
         assert!(matches!(moved, Err(ApiError::Internal)));
-        let own = app.bot_and_channel(&victim).await.unwrap();
+        let own = app.destinations.bot_and_channel(&victim).await.unwrap();
         assert_eq!(own.unwrap().0, TOKEN);
     }
 }

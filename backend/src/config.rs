@@ -15,7 +15,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::{api::credentials::DeploymentBot, limits::RequestLimits, options::Options};
+use crate::{destinations::DeploymentBot, limits::RequestLimits, options::Options};
 
 /// The variables, for the help of a program. Secrets are in the environment and not on the command
 /// line, which every user of the machine can read.

@@ -3,61 +3,68 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`config`] | the environment, read once |
-//! | [`cli`] | the commands that work on the database beside a server |
-//! | `backend`, `options`, `open` | a backend that is open, and how it gets there |
-//! | [`program`] | the log and the signals of a program that serves |
-//! | `serve`, `connection` | listens, answers, stops; cuts a connection off |
-//! | `api` | `/api`: accounts, keys, settings, credentials, files, the webhook; health, OpenAPI |
-//! | `telegram`, `bot_api` | what is asked of Telegram, and the real Bot API over HTTP |
-//! | `provision` | what the program around a backend may do without a request |
-//! | `limits` | how many requests an address and a user may make |
-//! | `credentials_hook` | tells the worker that credentials have changed |
-//! | `write_behind` | what is gathered in memory and written within a second |
+//! | [`config`], `options` | the environment, read once, and what it says |
+//! | [`cli`], [`program`] | the commands that work on the database beside a server; the log and the signals |
+//! | `backend`, `open`, `provision` | a backend that is open, how it gets there, and what else it can do |
+//! | `routes`, `app` | one handler a route, and the pieces that handlers are given |
+//! | `auth` | who a request is of: passwords, access tokens, API keys |
+//! | `destinations`, `logins`, `keys`, `quota`, `bot_check` | what users have: bots and channels, keys, plans |
+//! | `worker_hook`, `write_behind` | what is told to the worker; what is written within a second |
+//! | `http`, `limits`, `signature` | connections, requests, bodies; how many; whether one is signed |
+//! | `error` | every refusal, and the one place where it becomes a reply |
+//! | `telegram` | what is asked of Telegram, and the real Bot API over HTTP |
 //! | `store` | the database; nothing above it knows SQL |
-//! | `secrets` | the master keys, and what is sealed under them |
-//! | `http_client` | the client of requests that the server makes itself |
+//! | `secrets`, `time` | the master keys, and what is sealed under them; times as text |
+//!
+//! A module imports only from those below it in this table.
 
-mod api;
 mod app;
+mod auth;
 mod backend;
-mod bot_api;
+mod bot_check;
 pub mod cli;
 pub mod config;
-mod connection;
-mod credentials_hook;
-mod http_client;
+mod destinations;
+mod error;
+mod http;
+mod keys;
 mod limits;
+mod logins;
 mod open;
 mod options;
 pub mod program;
 mod provision;
+mod quota;
+mod routes;
 mod secrets;
-mod serve;
+mod signature;
 mod store;
 mod telegram;
 mod time;
+mod worker_hook;
 mod write_behind;
 
-pub use api::{
-    credentials::DeploymentBot,
-    error::ApiError,
-    extract::{RawBody, from_json},
+pub use auth::{
     password::PasswordCost,
-    signature::{MalformedSecret, WebhookSecret},
     static_tokens::{MalformedTokens, StaticTokens},
 };
 pub use backend::Backend;
-pub use bot_api::{HttpBotApi, TELEGRAM_API_URL};
-pub use connection::Connection;
+pub use destinations::DeploymentBot;
+pub use error::ApiError;
+pub use http::{
+    body::{RawBody, from_json},
+    connection::Connection,
+    serve::{ListenError, Listening},
+};
 pub use limits::RequestLimits;
 pub use open::OpenError;
 pub use options::{Data, Options};
 pub use provision::{BotInChannel, CrowdUser, NewCrowdUser, ProvisionError};
 pub use secrets::SecretsError;
-pub use serve::{ListenError, Listening};
+pub use signature::{MalformedSecret, WebhookSecret};
 pub use store::StoreError;
 pub use telegram::{
     BotApi, BotToken, BotUser, ChatInfo, OwnChannel, QrLogin, Telegram, TelegramError,
     UserAccounts, UserSession,
+    http::{HttpBotApi, TELEGRAM_API_URL},
 };

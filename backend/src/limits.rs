@@ -4,7 +4,7 @@ use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 
-use crate::api::error::ApiError;
+use crate::error::ApiError;
 
 /// Limits in requests a minute, each of which may come at once. `None`: without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

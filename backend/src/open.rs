@@ -9,7 +9,6 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
-    api::credentials::place,
     options::{Data, Options},
     secrets::{KeyRing, SecretsError, random},
     store::{
@@ -84,7 +83,7 @@ pub(crate) async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), Open
         // A database of an earlier release: no key was noted.
         for column in COLUMNS {
             for value in store.sealed_values(column, "", 1).await? {
-                ring.open(place(column, &value.user_id, &value.row), &value.sealed)?;
+                ring.open(column.place(&value.user_id, &value.row_key), &value.sealed)?;
             }
         }
     }
@@ -99,7 +98,7 @@ pub(crate) async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), Open
 /// The secret of access tokens where none is given. It is kept in the database, and not derived at
 /// each start: nobody is logged out when a key is taken out.
 pub(crate) async fn token_secret(store: &Store, ring: &KeyRing) -> Result<String, OpenError> {
-    let place = place(SERVER_SECRET, "", TOKEN_SECRET);
+    let place = SERVER_SECRET.place("", TOKEN_SECRET);
     if let Some(sealed) = store.server_secret(TOKEN_SECRET).await? {
         return Ok(ring.open(place, &sealed)?);
     }

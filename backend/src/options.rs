@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    api::{
-        credentials::DeploymentBot, password::PasswordCost, signature::WebhookSecret,
-        static_tokens::StaticTokens,
-    },
+    auth::{password::PasswordCost, static_tokens::StaticTokens},
+    destinations::DeploymentBot,
     limits::RequestLimits,
+    signature::WebhookSecret,
     store::sqlite_url,
 };
 

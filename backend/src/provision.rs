@@ -2,25 +2,24 @@
 //! read what the webhook took.
 
 use crate::{
-    api::{
+    auth::{
         api_key::{ApiKeyText, DEFAULT_EXPIRES_DAYS, SECONDS_A_DAY},
-        bot_check::{CheckedBot, CheckedChannel},
-        credentials::place,
-        error::ApiError,
-        extract::token_user_id,
+        caller::token_user_id,
     },
-    app::App,
     backend::Backend,
+    bot_check::{CheckedBot, CheckedChannel},
+    error::ApiError,
     secrets::SecretsError,
     store::{
+        StoreError,
         audit::AuditEntry,
         bulk::WholeUser,
         destinations::{Destination, TelegramAccount},
         sealed::{API_HASH, BOT_TOKEN, SESSION},
-        unix_now,
         users::User,
     },
     telegram::{BotToken, BotUser, UserSession},
+    time::unix_now,
 };
 
 /// The plan of made users: a test or a demo does not run out.
@@ -112,7 +111,7 @@ impl Backend {
     /// # Errors
     /// When the token cannot be signed.
     pub fn issue_token(&self, user_id: &str, ttl_seconds: i64) -> Result<String, ProvisionError> {
-        Ok(self.app.tokens.issue(user_id, ttl_seconds)?)
+        Ok(self.app.accounts.tokens.issue(user_id, ttl_seconds)?)
     }
 
     /// Connects a Telegram account to the user.
@@ -131,6 +130,7 @@ impl Backend {
             session,
         } = session;
         self.app
+            .destinations
             .set_telegram_account(user_id, *api_id, api_hash, session, &entry)
             .await?;
         Ok(())
@@ -151,6 +151,7 @@ impl Backend {
         };
         let entry = entry(user_id, "credentials.set");
         self.app
+            .destinations
             .set_preferred(user_id, &bot, Some(&channel), &entry)
             .await?;
         Ok(())
@@ -164,7 +165,7 @@ impl Backend {
         &self,
         user_id: &str,
     ) -> Result<Option<(String, Option<String>)>, ProvisionError> {
-        Ok(self.app.bot_and_channel(user_id).await?)
+        Ok(self.app.destinations.bot_and_channel(user_id).await?)
     }
 
     /// Makes many users in one transaction, each with so many API keys.
@@ -179,7 +180,7 @@ impl Backend {
         let mut crowd = Vec::with_capacity(users.len());
         let mut rows = Vec::with_capacity(users.len());
         for user in users {
-            let (user, row) = self.app.crowd_user(user, keys_each)?;
+            let (user, row) = self.crowd_user(user, keys_each)?;
             crowd.push(user);
             rows.push(row);
         }
@@ -205,18 +206,16 @@ impl Backend {
         let cleared = self.app.store.clear_events().await;
         Ok(cleared.map_err(ApiError::from)?)
     }
-}
 
-impl App {
     /// Makes the users that tokens of the deployment stand for, where they are not there yet.
-    pub(crate) async fn add_token_users(&self) -> Result<(), crate::StoreError> {
-        for label in self.static_tokens.labels() {
+    pub(crate) async fn add_token_users(&self) -> Result<(), StoreError> {
+        for label in self.app.authenticator.static_tokens.labels() {
             let user = User {
                 id: token_user_id(label),
                 // No address that can be registered: it has no domain.
                 ..User::new(&token_user_id(label), label, PLAN)
             };
-            self.store.add_user(&user).await?;
+            self.app.store.add_user(&user).await?;
         }
         Ok(())
     }
@@ -245,14 +244,20 @@ impl App {
         let crowd_user = CrowdUser {
             user_id: id.to_owned(),
             auth_token: self
+                .app
+                .accounts
                 .tokens
                 .issue(id, DEFAULT_EXPIRES_DAYS * SECONDS_A_DAY)?,
             api_keys: keys.iter().map(|key| key.expose().to_owned()).collect(),
         };
-        let bot_place = place(BOT_TOKEN, id, &destination_id);
+        let bot_place = BOT_TOKEN.place(id, &destination_id);
         let row = WholeUser {
             destination: Destination {
-                bot_token_sealed: self.key.seal(bot_place, new.bot_token.expose())?,
+                bot_token_sealed: self
+                    .app
+                    .destinations
+                    .keys
+                    .seal(bot_place, new.bot_token.expose())?,
                 channel_id: Some(new.channel_id.clone()),
                 id: destination_id,
                 label: String::new(),
@@ -271,8 +276,16 @@ impl App {
     fn crowd_account(&self, user_id: &str, secret: &str) -> Result<TelegramAccount, SecretsError> {
         Ok(TelegramAccount {
             api_id: 123_456,
-            api_hash_sealed: self.key.seal(place(API_HASH, user_id, ""), secret)?,
-            session_sealed: self.key.seal(place(SESSION, user_id, ""), secret)?,
+            api_hash_sealed: self
+                .app
+                .destinations
+                .keys
+                .seal(API_HASH.place(user_id, ""), secret)?,
+            session_sealed: self
+                .app
+                .destinations
+                .keys
+                .seal(SESSION.place(user_id, ""), secret)?,
             channel_id: None,
             invite_sealed: None,
         })

@@ -1,9 +1,18 @@
 //! Times as text, days, and calendar months.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds of a day; Unix time knows no leap seconds.
 pub(crate) const DAY_SECONDS: i64 = 86_400;
+
+/// The time, in Unix seconds.
+pub(crate) fn unix_now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
+}
 
 /// Unix seconds as RFC 3339, in UTC.
 pub(crate) fn rfc3339(unix_seconds: i64) -> String {

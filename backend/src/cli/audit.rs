@@ -3,12 +3,12 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{
-    Answer, CommandError,
-    table::{or_dash, table},
-    user_id,
-};
 use crate::{
+    cli::{
+        Answer, CommandError,
+        table::{or_dash, table},
+        user_id,
+    },
     store::{Store, audit::AuditRow},
     time::rfc3339,
 };

@@ -3,18 +3,16 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{
-    Answer, CommandError, entry,
-    table::{or_dash, table},
-    user_id,
-};
 use crate::{
-    api::{
-        api_key::DEFAULT_EXPIRES_DAYS,
-        keys::{self, KeyReply, NewKeyReply},
+    auth::api_key::DEFAULT_EXPIRES_DAYS,
+    cli::{
+        Answer, CommandError, entry,
+        table::{or_dash, table},
+        user_id,
     },
-    credentials_hook::CredentialsHook,
+    keys::{self, KeyReply, NewKeyReply},
     store::Store,
+    worker_hook::WorkerHook,
 };
 
 /// What to do with API keys.
@@ -60,13 +58,8 @@ struct Row {
 pub(super) async fn run(
     command: &Command,
     store: &Store,
-    hook: Option<&CredentialsHook>,
+    worker: &WorkerHook,
 ) -> Result<Answer, CommandError> {
-    let changed = |user_id: &str| {
-        if let Some(hook) = hook {
-            hook.changed(user_id);
-        }
-    };
     match command {
         Command::Create {
             user,
@@ -91,7 +84,7 @@ pub(super) async fn run(
             let owner = owner(store, id).await?;
             let entry = entry(Some(&owner), "key.revoke", Some(id));
             keys::revoke_key(store, &owner, id, &entry).await?;
-            changed(&owner);
+            worker.credentials_changed(&owner);
             let json = serde_json::json!({ "id": id, "active": false });
             Ok(Answer::new(&json, format!("The key {id} is revoked.")))
         }
@@ -99,7 +92,7 @@ pub(super) async fn run(
             let owner = owner(store, id).await?;
             let entry = entry(Some(&owner), "key.rotate", Some(id));
             let key = keys::rotate_key(store, &owner, id, &entry).await?;
-            changed(&owner);
+            worker.credentials_changed(&owner);
             Ok(show(&key))
         }
     }

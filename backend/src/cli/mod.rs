@@ -11,11 +11,13 @@ mod table;
 mod users;
 
 use crate::{
-    Data, OpenError, Options, SecretsError, StoreError,
-    api::error::ApiError,
-    credentials_hook::CredentialsHook,
-    open,
-    store::{Store, audit::AuditEntry, unix_now},
+    error::ApiError,
+    open::{self, OpenError},
+    options::{Data, Options},
+    secrets::SecretsError,
+    store::{Store, StoreError, audit::AuditEntry},
+    time::unix_now,
+    worker_hook::WorkerHook,
 };
 
 /// What is to be done in place of serving.
@@ -80,11 +82,11 @@ pub async fn run(command: &Command, options: &Options, json: bool) -> Result<Str
     let store = open::open_store(options).await?;
     let answer = match command {
         Command::Keys(command) => {
-            let hook = CredentialsHook::of(options).map_err(OpenError::from)?;
-            let answer = keys::run(command, &store, hook.as_ref()).await?;
-            if let Some(hook) = hook {
-                hook.finish().await;
-            }
+            let secret = options.webhook_secret.as_ref();
+            let worker = WorkerHook::new(options.worker_url.as_deref(), secret);
+            let worker = worker.map_err(OpenError::from)?;
+            let answer = keys::run(command, &store, &worker).await?;
+            worker.finish().await;
             answer
         }
         Command::Users(command) => users::run(command, &store).await?,

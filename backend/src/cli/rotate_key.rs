@@ -5,16 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Answer, CommandError, entry};
 use crate::{
-    api::credentials::place,
+    cli::{Answer, CommandError, entry},
     secrets::KeyRing,
     store::{
         Store,
         sealed::{COLUMNS, SealedColumn},
-        unix_now,
     },
-    time::rfc3339,
+    time::{rfc3339, unix_now},
     write_behind,
 };
 
@@ -116,11 +114,11 @@ impl Pass {
             let Some(last) = values.last() else {
                 return Ok(());
             };
-            after.clone_from(&last.row);
+            after.clone_from(&last.row_key);
             let mut batch = Vec::new();
             for value in values {
                 if !ring.is_current(&value.sealed) {
-                    let place = place(column, &value.user_id, &value.row);
+                    let place = column.place(&value.user_id, &value.row_key);
                     let sealed = ring.seal(place, &ring.open(place, &value.sealed)?)?;
                     batch.push((value, sealed));
                 }

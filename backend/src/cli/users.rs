@@ -3,8 +3,11 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Answer, CommandError, entry, table::table, user_id};
-use crate::{store::Store, time::rfc3339};
+use crate::{
+    cli::{Answer, CommandError, entry, table::table, user_id},
+    store::Store,
+    time::rfc3339,
+};
 
 /// What to do with users.
 #[derive(Debug, Subcommand)]

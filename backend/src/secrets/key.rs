@@ -18,7 +18,7 @@ use chacha20poly1305::{
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use super::{SecretsError, random};
+use crate::secrets::{SecretsError, random};
 
 /// Length of a master key, in bytes.
 pub(super) const KEY_BYTES: usize = 32;

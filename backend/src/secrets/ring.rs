@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{
+use crate::secrets::{
     MasterKey, Place, SecretsError,
     key::{KeyId, Sealed, take_apart},
 };

@@ -1,29 +1,34 @@
 //! The audit log: who did what, and when. The database refuses to change or remove a row.
 
-use sqlx::{Any, AssertSqlSafe, Transaction};
+use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction, any::AnyRow};
 
-use super::{Store, StoreError, batch};
+use crate::store::{
+    Store, StoreError, batch,
+    row::{Columns, row},
+};
 
-/// What is written of an act. It never holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AuditEntry {
-    /// Unix seconds.
-    pub(crate) at: i64,
-    /// How the caller proved who it is: `session`, `key:<id>`, `token:<label>`, `cli`; `password` at a
-    /// login, `setup` for what the server makes itself, `unknown` for a token that is not good.
-    pub(crate) actor: String,
-    /// Whose things it is about.
-    pub(crate) user_id: Option<String>,
-    /// Like `key.create`.
-    pub(crate) action: String,
-    /// What was acted on, by its id.
-    pub(crate) target: Option<String>,
-    /// Where the request came from.
-    pub(crate) address: Option<String>,
-    /// The request's id, which stands in the log too.
-    pub(crate) request_id: Option<String>,
-    /// `ok`, or why not.
-    pub(crate) result: String,
+row! {
+    /// What is written of an act. It never holds a secret.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct AuditEntry {
+        /// Unix seconds.
+        pub(crate) at: i64,
+        /// How the caller proved who it is: `session`, `key:<id>`, `token:<label>`, `cli`; `password` at a
+        /// login, `setup` for what the server makes itself, `unknown` for a token that is not good.
+        pub(crate) actor: String,
+        /// Whose things it is about.
+        pub(crate) user_id: Option<String>,
+        /// Like `key.create`.
+        pub(crate) action: String,
+        /// What was acted on, by its id.
+        pub(crate) target: Option<String>,
+        /// Where the request came from.
+        pub(crate) address: Option<String>,
+        /// The request's id, which stands in the log too.
+        pub(crate) request_id: Option<String>,
+        /// `ok`, or why not.
+        pub(crate) result: String,
+    }
 }
 
 /// A row of the audit log.
@@ -32,18 +37,6 @@ pub(crate) struct AuditRow {
     pub(crate) sequence: i64,
     pub(crate) entry: AuditEntry,
 }
-
-type Columns = (
-    i64,
-    i64,
-    String,
-    Option<String>,
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    String,
-);
 
 impl Store {
     /// Adds entries in a transaction of their own.
@@ -60,17 +53,29 @@ impl Store {
         user_id: Option<&str>,
         limit: i64,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let mut rows: Vec<Columns> = sqlx::query_as(
-            "SELECT sequence, at, actor, user_id, action, target, address, request_id, result \
-             FROM audit_log WHERE user_id = $1 OR $2 = 1 ORDER BY sequence DESC LIMIT $3",
-        )
-        .bind(user_id)
-        .bind(i64::from(user_id.is_none()))
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
+        // Made of constants alone.
+        let sql = AssertSqlSafe(format!(
+            "SELECT sequence, {} FROM audit_log WHERE user_id = $1 OR $2 = 1 \
+             ORDER BY sequence DESC LIMIT $3",
+            AuditEntry::COLUMNS
+        ));
+        let mut rows: Vec<AuditRow> = sqlx::query_as(sql)
+            .bind(user_id)
+            .bind(i64::from(user_id.is_none()))
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?;
         rows.reverse();
-        Ok(rows.into_iter().map(audit_row).collect())
+        Ok(rows)
+    }
+}
+
+impl FromRow<'_, AnyRow> for AuditRow {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            sequence: row.try_get("sequence")?,
+            entry: AuditEntry::from_row(row)?,
+        })
     }
 }
 
@@ -81,11 +86,11 @@ pub(super) async fn add(
 ) -> Result<(), StoreError> {
     for entries in entries.chunks(batch::ROWS) {
         let sql = format!(
-            "INSERT INTO audit_log \
-             (at, actor, user_id, action, target, address, request_id, result) VALUES {}",
+            "INSERT INTO audit_log ({}) VALUES {}",
+            AuditEntry::COLUMNS,
             batch::values(entries.len(), 8)
         );
-        // Made of numbered parameters alone.
+        // Made of constants and numbered parameters alone.
         let mut insert = sqlx::query(AssertSqlSafe(sql));
         for entry in entries {
             insert = insert
@@ -101,21 +106,4 @@ pub(super) async fn add(
         insert.execute(&mut **transaction).await?;
     }
     Ok(())
-}
-
-fn audit_row(columns: Columns) -> AuditRow {
-    let (sequence, at, actor, user_id, action, target, address, request_id, result) = columns;
-    AuditRow {
-        sequence,
-        entry: AuditEntry {
-            at,
-            actor,
-            user_id,
-            action,
-            target,
-            address,
-            request_id,
-            result,
-        },
-    }
 }

@@ -1,6 +1,6 @@
 //! Many users at once, whole.
 
-use super::{
+use crate::store::{
     Store, StoreError,
     destinations::{Destination, TelegramAccount},
     keys::{self, NewKey},

@@ -1,6 +1,6 @@
 //! Everything of a user, removed at once.
 
-use super::{
+use crate::store::{
     Store, StoreError,
     audit::{self, AuditEntry},
 };

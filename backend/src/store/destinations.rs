@@ -2,63 +2,54 @@
 
 use sqlx::{Any, Transaction};
 
-use super::{
-    Store, StoreError,
-    audit::{self, AuditEntry},
-    unix_now,
+use crate::{
+    store::{
+        Store, StoreError,
+        audit::{self, AuditEntry},
+        row::{row, select},
+    },
+    time::unix_now,
 };
 
-/// A user's bot and channel, the token still sealed.
-#[derive(Clone, Debug)]
-pub(crate) struct Destination {
-    pub(crate) id: String,
-    /// What its user calls it; may be empty.
-    pub(crate) label: String,
-    pub(crate) bot_username: String,
-    pub(crate) bot_token_sealed: Vec<u8>,
-    pub(crate) channel_id: Option<String>,
-    pub(crate) channel_title: Option<String>,
-    /// Whether uploads go there that name no destination.
-    pub(crate) preferred: bool,
-    /// Unix seconds.
-    pub(crate) created_at: i64,
+row! {
+    /// A user's bot and channel, the token still sealed.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Destination {
+        pub(crate) id: String,
+        /// What its user calls it; may be empty.
+        pub(crate) label: String,
+        pub(crate) bot_username: String,
+        pub(crate) bot_token_sealed: Vec<u8>,
+        pub(crate) channel_id: Option<String>,
+        pub(crate) channel_title: Option<String>,
+        /// Whether uploads go there that name no destination.
+        pub(crate) preferred: bool,
+        /// Unix seconds.
+        pub(crate) created_at: i64,
+    }
 }
 
-/// A user's own Telegram account, its secrets still sealed.
-#[derive(Debug)]
-pub(crate) struct TelegramAccount {
-    pub(crate) api_id: i64,
-    pub(crate) api_hash_sealed: Vec<u8>,
-    pub(crate) session_sealed: Vec<u8>,
-    /// The channel that was made for the user, if the account was connected by a login.
-    pub(crate) channel_id: Option<String>,
-    pub(crate) invite_sealed: Option<Vec<u8>>,
+row! {
+    /// A user's own Telegram account, its secrets still sealed.
+    #[derive(Debug)]
+    pub(crate) struct TelegramAccount {
+        pub(crate) api_id: i64,
+        pub(crate) api_hash_sealed: Vec<u8>,
+        pub(crate) session_sealed: Vec<u8>,
+        /// The channel that was made for the user, if the account was connected by a login.
+        pub(crate) channel_id: Option<String>,
+        pub(crate) invite_sealed: Option<Vec<u8>>,
+    }
 }
-
-type Columns = (
-    String,
-    String,
-    String,
-    Vec<u8>,
-    Option<String>,
-    Option<String>,
-    i64,
-    i64,
-);
-
-type AccountColumns = (i64, Vec<u8>, Vec<u8>, Option<String>, Option<Vec<u8>>);
 
 impl Store {
     /// The user's destinations, oldest first.
     pub(crate) async fn destinations(&self, user_id: &str) -> Result<Vec<Destination>, StoreError> {
-        let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT id, label, bot_username, bot_token_sealed, channel_id, channel_title, \
-             preferred, created_at FROM destinations WHERE user_id = $1 ORDER BY created_at, id",
-        )
-        .bind(user_id)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.into_iter().map(destination).collect())
+        let sql = "FROM destinations WHERE user_id = $1 ORDER BY created_at, id";
+        Ok(sqlx::query_as(select::<Destination>(sql))
+            .bind(user_id)
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// One of the user's destinations.
@@ -67,15 +58,12 @@ impl Store {
         user_id: &str,
         id: &str,
     ) -> Result<Option<Destination>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT id, label, bot_username, bot_token_sealed, channel_id, channel_title, \
-             preferred, created_at FROM destinations WHERE user_id = $1 AND id = $2",
-        )
-        .bind(user_id)
-        .bind(id)
-        .fetch_optional(&self.read)
-        .await?
-        .map(destination))
+        let sql = "FROM destinations WHERE user_id = $1 AND id = $2";
+        Ok(sqlx::query_as(select::<Destination>(sql))
+            .bind(user_id)
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// The user's preferred destination, if a bot was set.
@@ -83,14 +71,11 @@ impl Store {
         &self,
         user_id: &str,
     ) -> Result<Option<Destination>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT id, label, bot_username, bot_token_sealed, channel_id, channel_title, \
-             preferred, created_at FROM destinations WHERE user_id = $1 AND preferred = 1",
-        )
-        .bind(user_id)
-        .fetch_optional(&self.read)
-        .await?
-        .map(destination))
+        let sql = "FROM destinations WHERE user_id = $1 AND preferred = 1";
+        Ok(sqlx::query_as(select::<Destination>(sql))
+            .bind(user_id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// Gives the user another destination, unless there are `limit` of them. It is preferred if it
@@ -241,24 +226,11 @@ impl Store {
         &self,
         user_id: &str,
     ) -> Result<Option<TelegramAccount>, StoreError> {
-        Ok(sqlx::query_as::<_, AccountColumns>(
-            "SELECT api_id, api_hash_sealed, session_sealed, channel_id, invite_sealed \
-             FROM telegram_accounts WHERE user_id = $1",
-        )
-        .bind(user_id)
-        .fetch_optional(&self.read)
-        .await?
-        .map(
-            |(api_id, api_hash_sealed, session_sealed, channel_id, invite_sealed)| {
-                TelegramAccount {
-                    api_id,
-                    api_hash_sealed,
-                    session_sealed,
-                    channel_id,
-                    invite_sealed,
-                }
-            },
-        ))
+        let sql = "FROM telegram_accounts WHERE user_id = $1";
+        Ok(sqlx::query_as(select::<TelegramAccount>(sql))
+            .bind(user_id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// Connects the user's own Telegram account.
@@ -323,27 +295,4 @@ async fn prefer_none(
         .execute(&mut **transaction)
         .await?;
     Ok(())
-}
-
-fn destination(columns: Columns) -> Destination {
-    let (
-        id,
-        label,
-        bot_username,
-        bot_token_sealed,
-        channel_id,
-        channel_title,
-        preferred,
-        created_at,
-    ) = columns;
-    Destination {
-        id,
-        label,
-        bot_username,
-        bot_token_sealed,
-        channel_id,
-        channel_title,
-        preferred: preferred == 1,
-        created_at,
-    }
 }

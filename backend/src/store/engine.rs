@@ -22,7 +22,7 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
-use super::{Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Connections of SQLite for reading. Lookups are short; more would only contend for the same cores.
 const READ_CONNECTIONS: u32 = 4;

@@ -1,9 +1,12 @@
 //! The upload events that the webhook accepted.
 
-use super::{
-    Store, StoreError,
-    files::{self, NewFile},
-    unix_now, usage,
+use crate::{
+    store::{
+        Store, StoreError,
+        files::{self, NewFile},
+        usage,
+    },
+    time::unix_now,
 };
 
 /// An upload event, and what it tells of.

@@ -2,10 +2,14 @@
 
 use sqlx::{Any, AssertSqlSafe, Transaction};
 
-use super::{
-    Store, StoreError,
-    audit::{self, AuditEntry},
-    batch, unix_now,
+use crate::{
+    store::{
+        Store, StoreError,
+        audit::{self, AuditEntry},
+        batch,
+        row::{row, select},
+    },
+    time::unix_now,
 };
 
 /// SHA-256 of an API key.
@@ -24,18 +28,20 @@ pub(crate) struct NewKey {
     pub(crate) expires_at: i64,
 }
 
-/// An API key as its owner may see it. Times are Unix seconds.
-#[derive(Clone, Debug)]
-pub(crate) struct ApiKey {
-    pub(crate) id: String,
-    pub(crate) user_id: String,
-    pub(crate) name: String,
-    pub(crate) preview: String,
-    pub(crate) created_at: i64,
-    pub(crate) expires_at: i64,
-    pub(crate) revoked_at: Option<i64>,
-    pub(crate) last_used_at: Option<i64>,
-    pub(crate) request_count: i64,
+row! {
+    /// An API key as its owner may see it. Times are Unix seconds.
+    #[derive(Clone, Debug)]
+    pub(crate) struct ApiKey {
+        pub(crate) id: String,
+        pub(crate) user_id: String,
+        pub(crate) name: String,
+        pub(crate) preview: String,
+        pub(crate) created_at: i64,
+        pub(crate) expires_at: i64,
+        pub(crate) revoked_at: Option<i64>,
+        pub(crate) last_used_at: Option<i64>,
+        pub(crate) request_count: i64,
+    }
 }
 
 impl ApiKey {
@@ -53,18 +59,6 @@ pub(crate) struct KeyUse {
     /// Unix seconds.
     pub(crate) last_at: i64,
 }
-
-type Columns = (
-    String,
-    String,
-    String,
-    String,
-    i64,
-    i64,
-    Option<i64>,
-    Option<i64>,
-    i64,
-);
 
 impl Store {
     /// The id and the user of the key that opens something at `now`, in Unix seconds.
@@ -85,28 +79,22 @@ impl Store {
 
     /// The user's keys, oldest first; every user's, if none is named.
     pub(crate) async fn keys(&self, user_id: Option<&str>) -> Result<Vec<ApiKey>, StoreError> {
-        let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT id, user_id, name, preview, created_at, expires_at, revoked_at, last_used_at, \
-             request_count FROM api_keys WHERE user_id = $1 OR $2 = 1 ORDER BY created_at, id",
-        )
-        .bind(user_id)
-        .bind(i64::from(user_id.is_none()))
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.into_iter().map(api_key).collect())
+        let sql = "FROM api_keys WHERE user_id = $1 OR $2 = 1 ORDER BY created_at, id";
+        Ok(sqlx::query_as(select::<ApiKey>(sql))
+            .bind(user_id)
+            .bind(i64::from(user_id.is_none()))
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// One of the user's keys.
     pub(crate) async fn key(&self, user_id: &str, id: &str) -> Result<Option<ApiKey>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT id, user_id, name, preview, created_at, expires_at, revoked_at, last_used_at, \
-             request_count FROM api_keys WHERE user_id = $1 AND id = $2",
-        )
-        .bind(user_id)
-        .bind(id)
-        .fetch_optional(&self.read)
-        .await?
-        .map(api_key))
+        let sql = "FROM api_keys WHERE user_id = $1 AND id = $2";
+        Ok(sqlx::query_as(select::<ApiKey>(sql))
+            .bind(user_id)
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// The user that a key belongs to.
@@ -234,29 +222,4 @@ pub(super) async fn insert(
     .execute(&mut **transaction)
     .await?;
     Ok(())
-}
-
-fn api_key(columns: Columns) -> ApiKey {
-    let (
-        id,
-        user_id,
-        name,
-        preview,
-        created_at,
-        expires_at,
-        revoked_at,
-        last_used_at,
-        request_count,
-    ) = columns;
-    ApiKey {
-        id,
-        user_id,
-        name,
-        preview,
-        created_at,
-        expires_at,
-        revoked_at,
-        last_used_at,
-        request_count,
-    }
 }

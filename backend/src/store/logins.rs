@@ -1,6 +1,6 @@
 //! Logins to users' Telegram accounts that are under way.
 
-use super::{
+use crate::store::{
     Store, StoreError,
     audit::{self, AuditEntry},
     destinations::{self, TelegramAccount},

@@ -5,13 +5,12 @@
 //! through sqlx's `Any`, which carries TEXT, BIGINT and BLOB, NULL included, as they are. It cannot
 //! read a BOOLEAN of SQLite, nor PostgreSQL's NUMERIC: no query selects one, and a sum is cast.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use sqlx::{Any, AnyPool, Transaction};
 
 mod batch;
 mod clear;
 mod engine;
+mod row;
 
 pub(crate) mod audit;
 pub(crate) mod bulk;
@@ -83,13 +82,4 @@ impl Store {
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         Ok(self.write.begin_with(self.engine.begin()).await?)
     }
-}
-
-/// The time, in Unix seconds.
-pub(crate) fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-        })
 }

@@ -2,7 +2,11 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{Store, StoreError, unix_now};
+use crate::{
+    secrets::Place,
+    store::{Store, StoreError, row::row},
+    time::unix_now,
+};
 
 /// A column of sealed secrets.
 #[derive(Clone, Copy, Debug)]
@@ -14,9 +18,9 @@ pub(crate) struct SealedColumn {
     owner: &'static str,
     column: &'static str,
     /// The name that its secrets are sealed under. Changing it makes what is stored unreadable.
-    pub(crate) field: &'static str,
+    field: &'static str,
     /// Whether its secrets are sealed for one row, and not for their user alone.
-    pub(crate) by_row: bool,
+    by_row: bool,
 }
 
 /// The bot token of a destination.
@@ -93,12 +97,25 @@ pub(crate) const COLUMNS: [SealedColumn; 8] = [
     SERVER_SECRET,
 ];
 
-/// A sealed secret and where it stands.
-#[derive(Debug)]
-pub(crate) struct SealedValue {
-    pub(crate) row: String,
-    pub(crate) user_id: String,
-    pub(crate) sealed: Vec<u8>,
+row! {
+    /// A sealed secret and where it stands.
+    #[derive(Debug)]
+    pub(crate) struct SealedValue {
+        pub(crate) row_key: String,
+        pub(crate) user_id: String,
+        pub(crate) sealed: Vec<u8>,
+    }
+}
+
+impl SealedColumn {
+    /// Where a secret of this column is, in a row of a user's.
+    pub(crate) fn place<'a>(self, user_id: &'a str, row: &'a str) -> Place<'a> {
+        Place {
+            user_id,
+            field: self.field,
+            row: if self.by_row { row } else { "" },
+        }
+    }
 }
 
 impl Store {
@@ -117,23 +134,15 @@ impl Store {
             ..
         } = column;
         let sql = format!(
-            "SELECT {key}, {owner}, {column} FROM {table} \
+            "SELECT {key} AS row_key, {owner} AS user_id, {column} AS sealed FROM {table} \
              WHERE {key} > $1 AND {column} IS NOT NULL ORDER BY {key} LIMIT $2"
         );
         // Made of the names above alone.
-        let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
+        Ok(sqlx::query_as(AssertSqlSafe(sql))
             .bind(after)
             .bind(limit)
             .fetch_all(&self.read)
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(row, user_id, sealed)| SealedValue {
-                row,
-                user_id,
-                sealed,
-            })
-            .collect())
+            .await?)
     }
 
     /// Puts `(value, resealed)` in place, each only where the value has not changed meanwhile; says
@@ -153,7 +162,7 @@ impl Store {
                 format!("UPDATE {table} SET {column} = $1 WHERE {key} = $2 AND {column} = $3");
             resealed += sqlx::query(AssertSqlSafe(sql))
                 .bind(sealed)
-                .bind(&value.row)
+                .bind(&value.row_key)
                 .bind(&value.sealed)
                 .execute(&mut *transaction)
                 .await?

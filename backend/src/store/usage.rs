@@ -1,30 +1,37 @@
 //! Plans, and how much of them was used.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, FromRow, Row, any::AnyRow};
 
-use super::{
-    Store, StoreError,
-    audit::{self, AuditEntry},
+use crate::{
+    store::{
+        Store, StoreError,
+        audit::{self, AuditEntry},
+        row::row,
+    },
+    time::day_of,
 };
-use crate::time::day_of;
 
 /// The most bytes that a file, and all files of a day, count as: sums of many days stay far below
 /// the end of a BIGINT, and JSON readers know the number exactly.
 pub(crate) const MAX_BYTES: i64 = 1 << 53;
 
-/// What a plan allows in a calendar month, UTC. `None`: without limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) name: String,
-    pub(crate) uploads: Option<i64>,
-    pub(crate) bytes: Option<i64>,
+row! {
+    /// What a plan allows in a calendar month, UTC. `None`: without limit.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct Plan {
+        pub(crate) name: String,
+        pub(crate) uploads_a_month: Option<i64>,
+        pub(crate) bytes_a_month: Option<i64>,
+    }
 }
 
-/// Sums of uploads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Used {
-    pub(crate) uploads: i64,
-    pub(crate) bytes: i64,
+row! {
+    /// Sums of uploads.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Used {
+        pub(crate) uploads: i64,
+        pub(crate) bytes: i64,
+    }
 }
 
 impl Store {
@@ -37,11 +44,10 @@ impl Store {
         to: i64,
     ) -> Result<Option<(Plan, Used)>, StoreError> {
         // PostgreSQL's sums of BIGINT are NUMERIC.
-        type Columns = (String, Option<i64>, Option<i64>, i64, i64);
-        Ok(sqlx::query_as::<_, Columns>(
+        let row = sqlx::query(
             "SELECT plans.name, plans.uploads_a_month, plans.bytes_a_month, \
-             CAST(COALESCE(SUM(usage_days.uploads), 0) AS BIGINT), \
-             CAST(COALESCE(SUM(usage_days.bytes), 0) AS BIGINT) \
+             CAST(COALESCE(SUM(usage_days.uploads), 0) AS BIGINT) AS uploads, \
+             CAST(COALESCE(SUM(usage_days.bytes), 0) AS BIGINT) AS bytes \
              FROM users JOIN plans ON plans.name = users.plan \
              LEFT JOIN usage_days ON usage_days.user_id = users.id \
              AND usage_days.day >= $2 AND usage_days.day < $3 \
@@ -52,27 +58,20 @@ impl Store {
         .bind(from)
         .bind(to)
         .fetch_optional(&self.read)
-        .await?
-        .map(|(name, plan_uploads, plan_bytes, uploads, bytes)| {
-            let plan = Plan {
-                name,
-                uploads: plan_uploads,
-                bytes: plan_bytes,
-            };
-            (plan, Used { uploads, bytes })
-        }))
+        .await?;
+        let read = |row: AnyRow| Ok((Plan::from_row(&row)?, Used::from_row(&row)?));
+        row.map(read).transpose()
     }
 
     /// All that the user ever uploaded.
     pub(crate) async fn used(&self, user_id: &str) -> Result<Used, StoreError> {
-        let (uploads, bytes) = sqlx::query_as(
-            "SELECT CAST(COALESCE(SUM(uploads), 0) AS BIGINT), \
-             CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM usage_days WHERE user_id = $1",
+        Ok(sqlx::query_as(
+            "SELECT CAST(COALESCE(SUM(uploads), 0) AS BIGINT) AS uploads, \
+             CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes FROM usage_days WHERE user_id = $1",
         )
         .bind(user_id)
         .fetch_one(&self.read)
-        .await?;
-        Ok(Used { uploads, bytes })
+        .await?)
     }
 
     /// The days from `from` on, in days since 1970-01-01, on which the user uploaded; oldest first.
@@ -81,7 +80,7 @@ impl Store {
         user_id: &str,
         from: i64,
     ) -> Result<Vec<(i64, Used)>, StoreError> {
-        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+        let days = sqlx::query(
             "SELECT day, uploads, bytes FROM usage_days \
              WHERE user_id = $1 AND day >= $2 ORDER BY day",
         )
@@ -89,10 +88,8 @@ impl Store {
         .bind(from)
         .fetch_all(&self.read)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(day, uploads, bytes)| (day, Used { uploads, bytes }))
-            .collect())
+        let day = |row: &AnyRow| Ok((row.try_get("day")?, Used::from_row(row)?));
+        days.iter().map(day).collect()
     }
 
     /// The names of the plans.

@@ -2,22 +2,27 @@
 
 use sqlx::{Any, Transaction};
 
-use super::{
-    Store, StoreError,
-    audit::{self, AuditEntry},
-    keys::{self, NewKey},
-    unix_now,
+use crate::{
+    store::{
+        Store, StoreError,
+        audit::{self, AuditEntry},
+        keys::{self, NewKey},
+        row::{row, select},
+    },
+    time::unix_now,
 };
 
-/// A user as others may see one: without the password hash.
-#[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) id: String,
-    pub(crate) email: String,
-    pub(crate) name: String,
-    pub(crate) plan: String,
-    /// Unix seconds.
-    pub(crate) created_at: i64,
+row! {
+    /// A user as others may see one: without the password hash.
+    #[derive(Clone, Debug)]
+    pub(crate) struct User {
+        pub(crate) id: String,
+        pub(crate) email: String,
+        pub(crate) name: String,
+        pub(crate) plan: String,
+        /// Unix seconds.
+        pub(crate) created_at: i64,
+    }
 }
 
 impl User {
@@ -32,8 +37,6 @@ impl User {
         }
     }
 }
-
-type Columns = (String, String, String, String, i64);
 
 impl Store {
     /// Adds a user; says whether id and e-mail address were free.
@@ -76,26 +79,19 @@ impl Store {
 
     /// The user with this id.
     pub(crate) async fn user(&self, id: &str) -> Result<Option<User>, StoreError> {
-        Ok(
-            sqlx::query_as("SELECT id, email, name, plan, created_at FROM users WHERE id = $1")
-                .bind(id)
-                .fetch_optional(&self.read)
-                .await?
-                .map(user),
-        )
+        Ok(sqlx::query_as(select::<User>("FROM users WHERE id = $1"))
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// Every user, oldest first.
     pub(crate) async fn users(&self) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT id, email, name, plan, created_at FROM users ORDER BY created_at, id",
-        )
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.into_iter().map(user).collect())
+        let sql = select::<User>("FROM users ORDER BY created_at, id");
+        Ok(sqlx::query_as(sql).fetch_all(&self.read).await?)
     }
 
-    /// The id and password hash behind an e-mail address.
+    /// The id and the password hash of the user with this e-mail address.
     pub(crate) async fn login_of(
         &self,
         email: &str,
@@ -128,14 +124,4 @@ pub(super) async fn insert(
     .await?
     .rows_affected();
     Ok(added == 1)
-}
-
-fn user((id, email, name, plan, created_at): Columns) -> User {
-    User {
-        id,
-        email,
-        name,
-        plan,
-        created_at,
-    }
 }

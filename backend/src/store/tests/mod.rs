@@ -395,7 +395,7 @@ async fn a_plan_is_changed_to_one_that_there_is(store: &Store, ada: &User) {
         found.unwrap()
     };
     let (plan, used) = plan_and_use().await;
-    assert_eq!((&*plan.name, plan.uploads), ("free", Some(5000)));
+    assert_eq!((&*plan.name, plan.uploads_a_month), ("free", Some(5000)));
     assert_eq!(used, usage::Used::default());
     let set = async |user: &str, plan: &str| {
         store
@@ -408,7 +408,7 @@ async fn a_plan_is_changed_to_one_that_there_is(store: &Store, ada: &User) {
     assert!(set(&ada.id, "enterprise").await);
     let (plan, _) = plan_and_use().await;
     assert_eq!(
-        (&*plan.name, plan.uploads, plan.bytes),
+        (&*plan.name, plan.uploads_a_month, plan.bytes_a_month),
         ("enterprise", None, None)
     );
     assert_eq!(store.plans().await.unwrap(), ["enterprise", "free", "pro"]);
@@ -447,7 +447,7 @@ async fn an_event_is_recorded_once_with_its_file_and_its_use(store: &Store, bob:
     let used = |uploads, bytes| usage::Used { uploads, bytes };
     assert_eq!(store.used(&bob.id).await.unwrap(), used(2, 12));
     let days = store.used_days(&bob.id, 0).await.unwrap();
-    let today = crate::time::day_of(unix_now());
+    let today = crate::time::day_of(crate::time::unix_now());
     assert_eq!(days.iter().map(|(_, used)| used.uploads).sum::<i64>(), 2);
     assert!(
         days.iter()

@@ -10,7 +10,7 @@ use telestore_worker::http::Reply;
 use telestore_worker::isolate::Isolate;
 
 use super::answer;
-use crate::testing::TestHost;
+use telestore_worker::testing::TestHost;
 
 /// Runs the target.
 pub fn run(data: &[u8]) {

@@ -6,7 +6,7 @@ use telestore_worker::multipart::envelope::{Envelope, passable_content_type};
 
 use crate::bot_api;
 use crate::bytes::{chance, split_once};
-use crate::reading::read_form;
+use telestore_worker::multipart::testing::read_form;
 
 const CONTENT: &[u8] = b"\r\n--content\0\xff\r\n";
 

@@ -5,7 +5,9 @@
 use telestore_worker::multipart::boundary_of;
 
 use crate::bytes::{chance, cut, split_once};
-use crate::reading::{naive_boundary, naive_form, naive_parts, read_form, read_parts};
+use telestore_worker::multipart::testing::{
+    naive_boundary, naive_form, naive_parts, read_form, read_parts,
+};
 
 /// Up to this many bytes the naive reader's lack of caps on bytes makes no difference.
 const MAX_BODY_BYTES: usize = 16 * 1024;

@@ -7,8 +7,8 @@ use telestore_worker::http::{Reply, RequestHead};
 use telestore_worker::route::{RawFile, Route, route};
 
 use crate::bytes::percent_decode;
-use crate::reading::naive_boundary;
 use crate::request;
+use telestore_worker::multipart::testing::naive_boundary;
 
 /// Runs the target.
 pub fn run(data: &[u8]) {

@@ -15,9 +15,9 @@ use telestore_worker::service;
 
 use crate::bot_api;
 use crate::bytes::{chance, find, split_once};
-use crate::reading::naive_form;
 use crate::request;
-use crate::testing::{End, Script, TestBody, TestHost, Upload, answer};
+use telestore_worker::multipart::testing::naive_form;
+use telestore_worker::testing::{End, Script, TestBody, TestHost, Upload, answer};
 
 const BOT: &str = "123:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const CREDENTIALS: &str =

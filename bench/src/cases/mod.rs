@@ -63,7 +63,7 @@ impl Case {
             Self::AtOnce => at_once::rows(lab).await,
             Self::Mixed => mixed::rows(lab).await,
             Self::ColdStart => cold_start::rows(lab).await,
-            Self::Bundle => bundle::rows(lab),
+            Self::Bundle => bundle::rows(),
         }
     }
 

@@ -39,22 +39,7 @@ pub fn run(data: &[u8]) {
     } else {
         End::Good
     };
-    let host = TestHost::default();
-    host.answers("/credentials", [Ok(answer(200, CREDENTIALS))]);
-    host.answers("/webhook", [Ok(answer(200, "{}"))]);
-    host.answers("/get", [Ok(answer(200, STORED))]);
-    host.script(Script::answering(answer(200, STORED)));
-    let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
-    let piece = 1 << (chance / 8 % 10);
-    let reply = host.run(service::serve(
-        &Isolate::default(),
-        setting,
-        &host,
-        &head,
-        &mut TestBody::new(body, piece, end),
-    ));
-    host.run_deferred();
-
+    let (host, reply) = serve(&head, body, chance, end);
     let expected = match route(&head) {
         Ok(Route::Preflight | Route::Health) => {
             assert!([200, 204].contains(&reply.status));
@@ -105,6 +90,26 @@ pub fn run(data: &[u8]) {
     ]
     .concat();
     assert!(find(&shown, secret.as_bytes()).is_none() || find(data, secret.as_bytes()).is_some());
+}
+
+/// What the worker replies, and the host that has seen what it did.
+fn serve(head: &RequestHead, body: &[u8], chance: u64, end: End) -> (TestHost, Reply) {
+    let host = TestHost::default();
+    host.answers("/credentials", [Ok(answer(200, CREDENTIALS))]);
+    host.answers("/webhook", [Ok(answer(200, "{}"))]);
+    host.answers("/get", [Ok(answer(200, STORED))]);
+    host.script(Script::answering(answer(200, STORED)));
+    let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+    let piece = 1 << (chance / 8 % 10);
+    let reply = host.run(service::serve(
+        &Isolate::default(),
+        setting,
+        &host,
+        head,
+        &mut TestBody::new(body, piece, end),
+    ));
+    host.run_deferred();
+    (host, reply)
 }
 
 /// A file that has to be stored.

@@ -6,6 +6,8 @@ import { Failure, main, ROOT } from "./toolkit.mjs";
 
 const CRATES = ["src", "backend/src", "emulator/src"];
 const MAX_LINES = 500;
+// One row after the other: they may be longer.
+const TABLES = new Set(["src/error/rows.rs"]);
 // Files and folders of tests, wherever they are.
 const TESTS = new Set(["tests", "tests.rs", "testing.rs"]);
 // They declare the modules, and import them all.
@@ -41,6 +43,7 @@ async function readSources(crate) {
 
 function longFiles(sources) {
   return sources
+    .filter(({ file }) => !TABLES.has(file))
     .map(({ file, text }) => ({ file, lines: withoutTests(text).trimEnd().split("\n").length }))
     .filter(({ lines }) => lines > MAX_LINES)
     .map(({ file, lines }) => `${file} has ${lines} lines, and at most ${MAX_LINES} are allowed.`);

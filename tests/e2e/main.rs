@@ -17,6 +17,7 @@ mod credentials;
 mod disconnects;
 mod framing;
 mod idempotency;
+mod isolates;
 mod isolation;
 mod lanes;
 mod load;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
-use crate::credentials::{Cache, Circuit, Revocations};
+use crate::credentials::CredentialStore;
 use crate::host::UnixMillis;
 use crate::telegram::ChatId;
 use crate::telegram::pace::Pacer;
@@ -29,12 +29,8 @@ pub struct Isolate {
 pub struct Shared {
     /// The settings.
     pub config: Rc<Config>,
-    /// The credentials.
-    pub cache: Rc<RefCell<Cache>>,
-    /// Whether the backend is out.
-    pub circuit: Rc<RefCell<Circuit>>,
-    /// What is known of users whose credentials have changed.
-    pub revocations: Rc<Revocations>,
+    /// The users' credentials.
+    pub credentials: CredentialStore,
     /// The buffered lane's budget.
     pub budget: Rc<Budget>,
     /// When Telegram was last heard, if nothing went wrong since.
@@ -118,13 +114,10 @@ impl Isolate {
         if let Some(shared) = self.shared.get() {
             return Ok(shared);
         }
-        let config = Config::read(variable)?;
-        let cache = Cache::new(config.cache_policy, config.credentials_timeout_ms);
+        let config = Rc::new(Config::read(variable)?);
         Ok(self.shared.get_or_init(|| Shared {
-            config: Rc::new(config),
-            cache: Rc::new(RefCell::new(cache)),
-            circuit: Rc::default(),
-            revocations: Rc::default(),
+            credentials: CredentialStore::new(Rc::clone(&config)),
+            config,
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
             telegram: Rc::default(),
             pacer: Rc::default(),

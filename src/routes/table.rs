@@ -2,10 +2,11 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::hooks::Hook;
 use crate::error::Error;
-use crate::hooks::Hook;
 use crate::http::RequestHead;
 use crate::multipart::boundary_of;
+use crate::upload::{Content, RawFile};
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,26 +17,10 @@ pub enum Route {
     Health,
     /// `GET /check`.
     Check,
-    /// An upload form.
-    Form {
-        /// Of the multipart body.
-        boundary: String,
-    },
-    /// The body is the file.
-    Raw(RawFile),
+    /// An upload.
+    Upload(Content),
     /// A request from the backend itself.
     Hook(Hook),
-}
-
-/// What the URL says of a raw upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawFile {
-    /// The file's name; may be empty.
-    pub name: String,
-    /// The query's `caption`.
-    pub caption: Option<String>,
-    /// The query's `userId`.
-    pub user_id: Option<String>,
 }
 
 /// Finds the route.
@@ -58,9 +43,9 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
             allow: "GET, OPTIONS",
         }),
         ("/" | "/upload", "POST") => match media(head) {
-            Media::Form => Ok(Route::Form {
+            Media::Form => Ok(Route::Upload(Content::Form {
                 boundary: boundary_of(head.content_type.as_deref().unwrap_or_default())?,
-            }),
+            })),
             Media::Other => {
                 let name =
                     query_value(&head.query, "fileName")?.ok_or(Error::UnsupportedMediaType)?;
@@ -90,11 +75,11 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
 }
 
 fn raw(head: &RequestHead, name: String) -> Result<Route, Error> {
-    Ok(Route::Raw(RawFile {
+    Ok(Route::Upload(Content::Raw(RawFile {
         name,
         caption: query_value(&head.query, "caption")?,
         user_id: query_value(&head.query, "userId")?,
-    }))
+    })))
 }
 
 enum Media {
@@ -118,7 +103,7 @@ fn media(head: &RequestHead) -> Media {
     }
 }
 
-/// The first value of that name in a query, as forms write it: `+` is a blank.
+/// The first value of that name in a query, as forms write it: `+` is a space.
 fn query_value(query: &str, wanted: &str) -> Result<Option<String>, Error> {
     query
         .split('&')
@@ -154,7 +139,7 @@ mod tests {
 
     fn raw_name(method: &str, path: &str, content_type: &str) -> Result<String, Error> {
         match route(&head(method, path, content_type))? {
-            Route::Raw(raw) => Ok(raw.name),
+            Route::Upload(Content::Raw(raw)) => Ok(raw.name),
             other => panic!("{other:?}"),
         }
     }
@@ -169,9 +154,9 @@ mod tests {
             ));
             assert_eq!(
                 form,
-                Ok(Route::Form {
+                Ok(Route::Upload(Content::Form {
                     boundary: "a b".to_owned()
-                })
+                }))
             );
         }
     }
@@ -202,7 +187,7 @@ mod tests {
             caption: Some("x&y".to_owned()),
             user_id: Some("u 1".to_owned()),
         };
-        assert_eq!(route, Route::Raw(raw));
+        assert_eq!(route, Route::Upload(Content::Raw(raw)));
     }
 
     #[test]

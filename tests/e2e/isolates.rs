@@ -37,7 +37,7 @@ async fn each_isolate_asks_for_a_users_credentials_itself() {
 async fn a_repeat_in_another_isolate_is_answered_like_the_first_one_and_stores_nothing() {
     let harness = in_two_isolates().await;
     let file = File::of_size(1000);
-    let request = upload(&harness, &file).header("idempotency-key", "one key");
+    let request = upload(&harness, &file).header("idempotency-key", "one-key");
     let [first, second] = harness.isolates() else {
         panic!("two isolates");
     };

@@ -32,7 +32,7 @@ pub(crate) enum Case {
     Raw,
     /// 50 MB in a form, the token before the file
     TokenFirst,
-    /// 50 MB in a form, the token behind the file
+    /// 50 MB in a form, the token after the file
     FileFirst,
     /// Forms of 10 KB
     #[value(name = "10kb")]

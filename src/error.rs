@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
+use crate::files::manifest::ManifestFault;
 use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
@@ -99,6 +100,36 @@ pub enum Error {
     HookMalformed,
     /// The outbox did not answer.
     Outbox(ObjectFault),
+    /// Telegram did not give the file.
+    Download {
+        /// Why.
+        fault: TelegramFault,
+        /// As of [`Error::Telegram`].
+        with_fresh_credentials: bool,
+    },
+    /// The id is no file's, or another bot's.
+    FileNotFound,
+    /// The file is in one message, and larger than the cloud Bot API gives back.
+    TooLargeForBotApi,
+    /// No web server has the path that the Bot API server gives.
+    FileNotServed,
+    /// The document begins like a manifest, and is none.
+    Manifest(ManifestFault),
+    /// The file has no such bytes.
+    RangeNotSatisfiable {
+        /// Bytes of the file.
+        size: u64,
+    },
+    /// The file is not the version that `If-Match` names.
+    PreconditionFailed,
+    /// There is no `LINK_SECRET` to seal links under.
+    LinksOff,
+    /// The body of a request for a link is not what it should be.
+    LinkRequest,
+    /// The link was not sealed under this secret, or was tampered with.
+    LinkInvalid,
+    /// The link's time is over.
+    LinkExpired,
 }
 
 /// How an error is told. `code` is stable; the texts may be refined.
@@ -191,7 +222,11 @@ impl Error {
     /// Whether Telegram blames the credentials, so that fresh ones might do better.
     #[must_use]
     pub fn blames_credentials(&self) -> bool {
-        matches!(self, Self::Telegram { fault, .. } if fault.blames_credentials())
+        matches!(
+            self,
+            Self::Telegram { fault, .. } | Self::Download { fault, .. }
+                if fault.blames_credentials()
+        )
     }
 
     /// How the error is told.
@@ -234,6 +269,20 @@ impl Error {
             Self::SignatureRefused => lasting(403, "signature_refused", "The signature is missing, wrong, or more than five minutes old", "Sign webhook-id, webhook-timestamp and the body's very bytes with WEBHOOK_SECRET, as Standard Webhooks says."),
             Self::HookMalformed => lasting(400, "bad_hook", "The hook's body is not what is expected here", "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or {\"action\":\"redrive\"}."),
             Self::Outbox(fault) => describe_outbox(*fault),
+            Self::Download { fault, with_fresh_credentials } => {
+                let told = describe_download(fault);
+                let blamed = fault.blames_credentials();
+                Description { retryable: told.retryable || (blamed && !with_fresh_credentials), ..told }
+            }
+            Self::FileNotFound
+            | Self::TooLargeForBotApi
+            | Self::FileNotServed
+            | Self::Manifest(_)
+            | Self::RangeNotSatisfiable { .. }
+            | Self::PreconditionFailed => describe_file(self),
+            Self::LinksOff | Self::LinkRequest | Self::LinkInvalid | Self::LinkExpired => {
+                describe_link(self)
+            }
         }
     }
 }
@@ -402,6 +451,101 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             "file_id_missing",
             "Failed to get file_id from Telegram response",
             "The file is in the channel, but Telegram gave no ids to find it by. Do not upload it again.",
+        ),
+    }
+}
+
+/// What an upload would be told, in the words of a download.
+fn describe_download(fault: &TelegramFault) -> Description {
+    const FAILED: &str = "Telegram download failed";
+    let told = describe_telegram(fault);
+    match fault {
+        TelegramFault::Stalled => Description {
+            message: FAILED.to_owned(),
+            hint: "Telegram did not answer in time. Try again shortly.",
+            ..told
+        },
+        TelegramFault::Failed { description: None } | TelegramFault::Unreachable => Description {
+            message: FAILED.to_owned(),
+            ..told
+        },
+        TelegramFault::RetryAfter { .. } => Description {
+            hint: "Telegram limits how often a bot may ask. Try again when retryAfter seconds are over.",
+            ..told
+        },
+        _ => told,
+    }
+}
+
+fn describe_file(error: &Error) -> Description {
+    match error {
+        Error::TooLargeForBotApi => lasting(
+            413,
+            "too_large_for_bot_api",
+            "Bad Request: file is too big",
+            "Telegram's own Bot API gives no file over 20 MB back. Upload it in parts, with a \
+             resumable upload, or use a self-hosted Bot API server.",
+        ),
+        Error::FileNotServed => lasting(
+            502,
+            "file_not_served",
+            "The Bot API server names a file that is not served",
+            "A self-hosted Bot API server needs a web server beside it that serves its working \
+             directory under /file/bot<token>/.",
+        ),
+        Error::Manifest(fault) => lasting(
+            502,
+            "manifest_invalid",
+            format!("The manifest of this file can't be used: {fault}"),
+            "Add ?raw=1 to get the document itself.",
+        ),
+        Error::RangeNotSatisfiable { size } => lasting(
+            416,
+            "range_not_satisfiable",
+            format!("The file has {size} bytes"),
+            "Ask for a range that begins within the file.",
+        ),
+        Error::PreconditionFailed => lasting(
+            412,
+            "precondition_failed",
+            "The file is not the one that If-Match names",
+            "Ask without If-Match, or with the file's ETag.",
+        ),
+        _ => lasting(
+            404,
+            "file_not_found",
+            "File not found",
+            "Take the fileId from the upload's reply. A file is there for the user whose bot sent it.",
+        ),
+    }
+}
+
+fn describe_link(error: &Error) -> Description {
+    match error {
+        Error::LinksOff => lasting(
+            501,
+            "links_not_configured",
+            "This worker makes no links",
+            "Set a secret of 32 characters or more with: wrangler secret put LINK_SECRET",
+        ),
+        Error::LinkRequest => lasting(
+            400,
+            "bad_link_request",
+            "Malformed request: this is no request for a link",
+            "Send JSON such as {\"expiresIn\":3600}: seconds, at most 604800. \"name\" and \"inline\" \
+             may stand beside it.",
+        ),
+        Error::LinkExpired => lasting(
+            403,
+            "link_expired",
+            "The link has expired",
+            "Ask whoever gave it to you for a new one.",
+        ),
+        _ => lasting(
+            403,
+            "link_invalid",
+            "The link is not valid",
+            "Copy it whole. It ends when the deployer changes LINK_SECRET.",
         ),
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
 use crate::credentials::{Cache, Circuit, Revocations};
+use crate::files::known::KnownFiles;
 use crate::host::UnixMillis;
 use crate::telegram::ChatId;
 use crate::telegram::pace::Pacer;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub pacer: Rc<RefCell<Pacer>>,
     /// Chats that have become supergroups.
     pub migrations: Rc<RefCell<Migrations>>,
+    /// Where Telegram has files, and the manifests of large ones.
+    pub files: Rc<RefCell<KnownFiles>>,
 }
 
 /// The new ids of chats that have become supergroups (Bot API, `migrate_to_chat_id`).
@@ -129,6 +132,7 @@ impl Isolate {
             telegram: Rc::default(),
             pacer: Rc::default(),
             migrations: Rc::default(),
+            files: Rc::default(),
         }))
     }
 }

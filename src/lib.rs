@@ -13,6 +13,8 @@
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
+//! | [`files`] | files that come back: ranges, large files, links |
+//! | [`routes`] | one handler a route |
 //! | [`telegram`] | the Bot API's replies and errors |
 //! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
 //! | [`hooks`] | requests from the backend itself |
@@ -27,6 +29,7 @@ pub mod check;
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod files;
 pub mod hooks;
 pub mod host;
 pub mod http;
@@ -36,6 +39,7 @@ mod json;
 pub mod multipart;
 pub mod notify;
 pub mod route;
+pub mod routes;
 pub mod service;
 pub mod telegram;
 pub mod text;

@@ -6,9 +6,10 @@ use crate::check::check;
 use crate::error::Error;
 use crate::hooks;
 use crate::host::{Body as _, Host, within};
-use crate::http::{Reply, RequestHead};
-use crate::isolate::Isolate;
+use crate::http::{Reply, RequestHead, Served};
+use crate::isolate::{Isolate, Shared};
 use crate::route::{Route, route};
+use crate::routes;
 use crate::text::hex;
 use crate::upload::{self, Outcome, Report, header_token};
 
@@ -28,7 +29,7 @@ pub async fn serve<H: Host>(
     host: &H,
     head: &RequestHead,
     body: &mut H::Body,
-) -> Reply {
+) -> Served<H::ReplyBody> {
     let mut id = [0; 12];
     host.fill_random(&mut id);
     let request_id = hex(&id);
@@ -37,12 +38,21 @@ pub async fn serve<H: Host>(
         .as_ref()
         .ok()
         .map(|shared| &shared.config.allowed_origins);
-    let mut reply = match route(head) {
-        Ok(Route::Preflight) => Reply::preflight(head),
+    let mut served: Served<H::ReplyBody> = match route(head) {
+        Ok(Route::Preflight) => Reply::preflight(head).into(),
         Ok(Route::Health) => Reply::json(
             200,
             &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }),
-        ),
+        )
+        .into(),
+        Ok(Route::Page) => routes::page::serve().into(),
+        Ok(wanted @ (Route::Config | Route::File(_) | Route::MakeLink(_) | Route::Link(_))) => {
+            let result = match &shared {
+                Ok(shared) => serve_files(host, shared, head, wanted, body, &request_id).await,
+                Err(error) => Err(Error::Config(error.clone())),
+            };
+            result.unwrap_or_else(|error| Reply::error(&error, &request_id).into())
+        }
         Ok(wanted @ (Route::Form { .. } | Route::Raw(_))) => {
             let mut report = Report::default();
             let result = match &shared {
@@ -63,7 +73,7 @@ pub async fn serve<H: Host>(
             if let Some(timing) = report.server_timing() {
                 reply.headers.push(("server-timing", timing));
             }
-            reply
+            reply.into()
         }
         Ok(Route::Check) => {
             let result = match (&shared, header_token(head)) {
@@ -75,6 +85,7 @@ pub async fn serve<H: Host>(
                 Ok(findings) => Reply::json(200, &findings),
                 Err(error) => Reply::error(&error, &request_id),
             }
+            .into()
         }
         Ok(Route::Hook(hook)) => {
             let result = match &shared {
@@ -85,10 +96,11 @@ pub async fn serve<H: Host>(
                 Ok(answer) => Reply::json_text(200, answer),
                 Err(error) => Reply::error(&error, &request_id),
             }
+            .into()
         }
-        Err(error) => Reply::error(&error, &request_id),
+        Err(error) => Reply::error(&error, &request_id).into(),
     };
-    if reply.status >= 400
+    if served.reply.status >= 400
         && head
             .content_length
             .is_none_or(|length| length <= MAX_DRAIN_BYTES)
@@ -96,6 +108,30 @@ pub async fn serve<H: Host>(
         // Whether it came to the end or not, the reply goes out.
         let _ = within(host, MAX_DRAIN_MS, body.drain(MAX_DRAIN_BYTES)).await;
     }
+    let mut reply = served.reply;
     reply.headers.push(("x-request-id", request_id));
-    reply.with_cors(origins, head.origin.as_deref())
+    served.reply = reply.with_cors(origins, head.origin.as_deref());
+    served
+}
+
+/// The routes of files that come back, and what a page may know of the settings.
+async fn serve_files<H: Host>(
+    host: &H,
+    shared: &Shared,
+    head: &RequestHead,
+    wanted: Route,
+    body: &mut H::Body,
+    request_id: &str,
+) -> Result<Served<H::ReplyBody>, Error> {
+    match wanted {
+        Route::Config => Ok(routes::config::serve(&shared.config).into()),
+        Route::File(id) => routes::download::serve_file(host, shared, head, &id, request_id).await,
+        Route::MakeLink(id) => routes::link::serve(host, shared, head, &id, body, request_id)
+            .await
+            .map(Served::from),
+        Route::Link(sealed) => {
+            routes::download::serve_link(host, shared, head, &sealed, request_id).await
+        }
+        _ => Err(Error::NotFound),
+    }
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::credentials::revocations;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
-    Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Download, Fetched, Host, Object, ObjectFault,
+    Open, PipeBroken, ReplySink, Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
 };
 
 use crate::idempotency;
@@ -24,6 +24,9 @@ use crate::notify::outbox;
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
 type Answers = (&'static str, VecDeque<Result<Answer, CallFault>>);
+
+/// What answers to requests for files.
+type FileServer = dyn Fn(&str, Option<Range<u64>>) -> Result<Fetched<TestDownload>, CallFault>;
 
 /// When a streamed request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,9 @@ pub(crate) struct World {
     /// What durable objects were asked, by name.
     pub(crate) asked: RefCell<Vec<(String, String)>>,
     pub(crate) calls: RefCell<Vec<Seen>>,
+    file_server: RefCell<Option<Box<FileServer>>>,
+    /// What the file server was asked for.
+    pub(crate) fetched: RefCell<Vec<(String, Option<Range<u64>>)>>,
     pub(crate) uploads: RefCell<Vec<Rc<Upload>>>,
     pub(crate) lines: RefCell<Vec<String>>,
 }
@@ -138,6 +144,14 @@ impl TestHost {
         let mut all = self.0.answers.borrow_mut();
         all.retain(|(known, _)| *known != part);
         all.push((part, answers.into_iter().collect()));
+    }
+
+    /// Lets this answer to requests for files.
+    pub(crate) fn file_server(
+        &self,
+        server: impl Fn(&str, Option<Range<u64>>) -> Result<Fetched<TestDownload>, CallFault> + 'static,
+    ) {
+        *self.0.file_server.borrow_mut() = Some(Box::new(server));
     }
 
     pub(crate) fn script(&self, script: Script) {
@@ -288,6 +302,9 @@ impl Host for TestHost {
     type Body = TestBody;
     type Sink = TestSink;
     type Answer = Pin<Box<dyn Future<Output = Result<Answer, CallFault>>>>;
+    type Download = TestDownload;
+    type ReplySink = TestReplySink;
+    type ReplyBody = Rc<Delivered>;
 
     fn now(&self) -> UnixMillis {
         self.0.now.get()
@@ -347,6 +364,28 @@ impl Host for TestHost {
         } else {
             answers[0].clone()
         }
+    }
+
+    async fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> Result<Fetched<TestDownload>, CallFault> {
+        self.0
+            .fetched
+            .borrow_mut()
+            .push((url.clone(), range.clone()));
+        self.sleep(self.0.call_ms.get()).await;
+        let server = self.0.file_server.borrow();
+        server.as_ref().expect("a file server")(&url, range)
+    }
+
+    fn reply_stream(&self, length: u64) -> (TestReplySink, Rc<Delivered>) {
+        let delivered = Rc::new(Delivered {
+            length,
+            ..Delivered::default()
+        });
+        (TestReplySink(Rc::clone(&delivered)), delivered)
     }
 
     fn open(&self, open: Open) -> (TestSink, Self::Answer) {
@@ -615,5 +654,71 @@ impl Sink for TestSink {
 impl Drop for TestSink {
     fn drop(&mut self) {
         self.upload.aborted.set(!self.upload.closed.get());
+    }
+}
+
+/// The body of an answer to a request for a file.
+pub(crate) struct TestDownload {
+    pub(crate) bytes: Vec<u8>,
+    /// The connection breaks after the bytes.
+    pub(crate) breaks: bool,
+}
+
+impl Download for TestDownload {
+    async fn read_up_to(self, most_bytes: usize) -> Result<Vec<u8>, CallFault> {
+        if self.breaks && most_bytes > self.bytes.len() {
+            return Err(CallFault::Network);
+        }
+        Ok(self.bytes.into_iter().take(most_bytes).collect())
+    }
+}
+
+/// The body of a streamed reply, as the client got it.
+#[derive(Debug, Default)]
+pub(crate) struct Delivered {
+    pub(crate) length: u64,
+    pub(crate) bytes: RefCell<Vec<u8>>,
+    /// It ended well, and has all its bytes.
+    pub(crate) whole: Cell<bool>,
+    pub(crate) broken: Cell<bool>,
+}
+
+pub(crate) struct TestReplySink(Rc<Delivered>);
+
+impl ReplySink for TestReplySink {
+    type Download = TestDownload;
+
+    async fn pipe(&mut self, body: TestDownload) -> Result<(), PipeBroken> {
+        self.0.bytes.borrow_mut().extend(&body.bytes);
+        if body.breaks { Err(PipeBroken) } else { Ok(()) }
+    }
+
+    async fn pipe_range(
+        &mut self,
+        body: TestDownload,
+        range: Range<u64>,
+    ) -> Result<(), PipeBroken> {
+        let end = usize::try_from(range.end)
+            .expect("fits")
+            .min(body.bytes.len());
+        let start = usize::try_from(range.start).expect("fits").min(end);
+        self.0.bytes.borrow_mut().extend(&body.bytes[start..end]);
+        if (end as u64) < range.end {
+            Err(PipeBroken)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn close(self) -> Result<(), SinkClosed> {
+        let whole = self.0.bytes.borrow().len() as u64 == self.0.length;
+        self.0.whole.set(whole);
+        if whole { Ok(()) } else { Err(SinkClosed) }
+    }
+}
+
+impl Drop for TestReplySink {
+    fn drop(&mut self) {
+        self.0.broken.set(!self.0.whole.get());
     }
 }

@@ -96,10 +96,7 @@ impl TelegramFault {
             // It says that it went well, and not what: the file may be there.
             200..=299 => Self::OutcomeUnknown { timed_out: false },
             413 => Self::TooLarge,
-            429 => Self::RetryAfter {
-                description: "Too Many Requests".to_owned(),
-                seconds: answer.retry_after().unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
-            },
+            429 => Self::too_many_requests(answer.retry_after.as_deref()),
             // A gateway that had passed the request on and then waited in vain. 520 and 524 are
             // Cloudflare's own (developers.cloudflare.com, "Cloudflare 5xx errors").
             504 | 520 | 524 => Self::OutcomeUnknown {
@@ -109,6 +106,16 @@ impl TelegramFault {
                 description: "Telegram upload failed".to_owned(),
             },
             _ => Self::Failed { description: None },
+        }
+    }
+
+    /// A 429 without the Bot API's JSON.
+    #[must_use]
+    pub fn too_many_requests(retry_after: Option<&str>) -> Self {
+        let seconds = retry_after.and_then(|text| text.trim().parse().ok());
+        Self::RetryAfter {
+            description: "Too Many Requests".to_owned(),
+            seconds: seconds.unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
         }
     }
 

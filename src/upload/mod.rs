@@ -199,9 +199,7 @@ impl<'a, H: Host> Upload<'a, H> {
                     length => self.form(&boundary, length, body).await,
                 }
             }
-            Route::Preflight | Route::Health | Route::Check | Route::Hook(_) => {
-                Err(Error::NotFound.into())
-            }
+            _ => Err(Error::NotFound.into()),
         }
     }
 

@@ -1,8 +1,7 @@
 //! The settings, read from the environment's variables and secrets at first use.
 
-use crate::credentials::CachePolicy;
-use crate::idempotency::RecordPolicy;
-use crate::notify::WebhookSecret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// The cloud Bot API.
 pub const CLOUD_TELEGRAM_API_URL: &str = "https://api.telegram.org";
@@ -66,6 +65,59 @@ impl Config {
     pub fn has_cloud_limits(&self) -> bool {
         self.telegram_api_url == CLOUD_TELEGRAM_API_URL
             || self.max_upload_bytes <= CLOUD_REQUEST_BYTES
+    }
+}
+
+/// How long credentials live in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// From the fetch, milliseconds for which credentials are served without asking.
+    pub ttl_ms: u64,
+    /// After that, milliseconds for which they are served while the backend is out.
+    pub max_stale_ms: u64,
+}
+
+/// How long idempotency keys are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPolicy {
+    /// Milliseconds for which an upload that says nothing is taken to be alive.
+    pub lease_ms: u64,
+    /// Milliseconds from the last event until a key is forgotten.
+    pub ttl_ms: u64,
+}
+
+/// The key of webhook signatures, 24 to 64 bytes. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(Vec<u8>);
+
+impl WebhookSecret {
+    /// Reads `whsec_` + base64 (Standard Webhooks, "Signature scheme").
+    ///
+    /// # Errors
+    /// What is wrong with it, continuing "`WEBHOOK_SECRET` …".
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const SHAPE: &str = "is not whsec_ followed by the base64 of 24 to 64 bytes";
+        let key = text
+            .strip_prefix("whsec_")
+            .and_then(|base64| STANDARD.decode(base64).ok())
+            .ok_or(SHAPE)?;
+        if (24..=64).contains(&key.len()) {
+            Ok(Self(key))
+        } else {
+            Err(SHAPE)
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebhookSecret(…)")
     }
 }
 

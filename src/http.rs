@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::config::AllowedOrigins;
 use crate::error::Error;
-use crate::notify::Signature;
+use crate::webhook::Signature;
 
 /// The headers of a request for a file that decide what of it is sent (RFC 9110 sections 13 and 14).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

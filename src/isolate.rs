@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
-use crate::credentials::{Cache, Circuit, Revocations};
-use crate::files::known::KnownFiles;
+use crate::credentials::CredentialStore;
+use crate::files::FileStore;
 use crate::host::UnixMillis;
 use crate::telegram::ChatId;
 use crate::telegram::pace::Pacer;
@@ -30,12 +30,8 @@ pub struct Isolate {
 pub struct Shared {
     /// The settings.
     pub config: Rc<Config>,
-    /// The credentials.
-    pub cache: Rc<RefCell<Cache>>,
-    /// Whether the backend is out.
-    pub circuit: Rc<RefCell<Circuit>>,
-    /// What is known of users whose credentials have changed.
-    pub revocations: Rc<Revocations>,
+    /// The users' credentials.
+    pub credentials: CredentialStore,
     /// The buffered lane's budget.
     pub budget: Rc<Budget>,
     /// When Telegram was last heard, if nothing went wrong since.
@@ -44,8 +40,8 @@ pub struct Shared {
     pub pacer: Rc<RefCell<Pacer>>,
     /// Chats that have become supergroups.
     pub migrations: Rc<RefCell<Migrations>>,
-    /// Where Telegram has files, and the manifests of large ones.
-    pub files: Rc<RefCell<KnownFiles>>,
+    /// Files that come back.
+    pub files: FileStore,
 }
 
 /// The new ids of chats that have become supergroups (Bot API, `migrate_to_chat_id`).
@@ -121,18 +117,16 @@ impl Isolate {
         if let Some(shared) = self.shared.get() {
             return Ok(shared);
         }
-        let config = Config::read(variable)?;
-        let cache = Cache::new(config.cache_policy, config.credentials_timeout_ms);
+        let config = Rc::new(Config::read(variable)?);
+        let credentials = CredentialStore::new(Rc::clone(&config));
         Ok(self.shared.get_or_init(|| Shared {
-            config: Rc::new(config),
-            cache: Rc::new(RefCell::new(cache)),
-            circuit: Rc::default(),
-            revocations: Rc::default(),
+            files: FileStore::new(Rc::clone(&config), credentials.clone()),
+            credentials,
+            config,
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
             telegram: Rc::default(),
             pacer: Rc::default(),
             migrations: Rc::default(),
-            files: Rc::default(),
         }))
     }
 }

@@ -6,31 +6,26 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | [`service`] | a request from its head to its reply |
-//! | [`route`] | which route a request takes |
+//! | [`routes`] | a request from its head to its reply: one handler a route |
 //! | [`http`] | heads, replies, CORS |
 //! | [`upload`] | the story of an upload, its four lanes, its report |
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
 //! | [`files`] | files that come back: ranges, large files, links |
-//! | [`routes`] | one handler a route |
 //! | [`telegram`] | the Bot API's replies and errors |
-//! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
-//! | [`hooks`] | requests from the backend itself |
-//! | [`check`] | whether an upload would go well |
+//! | [`notify`] | telling the backend; the outbox for when it does not listen |
+//! | [`webhook`] | signed messages to and from the backend |
 //! | [`error`] | everything that can go wrong, and how it is told |
 //! | [`config`] | the settings |
 //! | [`isolate`] | what the requests of one isolate share |
 //! | [`host`] | what the core asks of the runtime |
 //! | `edge` | workerd |
 
-pub mod check;
 pub mod config;
 pub mod credentials;
 pub mod error;
 pub mod files;
-pub mod hooks;
 pub mod host;
 pub mod http;
 pub mod idempotency;
@@ -38,12 +33,11 @@ pub mod isolate;
 mod json;
 pub mod multipart;
 pub mod notify;
-pub mod route;
 pub mod routes;
-pub mod service;
 pub mod telegram;
 pub mod text;
 pub mod upload;
+pub mod webhook;
 
 #[cfg(target_arch = "wasm32")]
 mod edge;

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use super::Source;
 use super::backend::{BackendFault, Credentials};
 use super::token::TokenHash;
+use crate::config::CachePolicy;
 use crate::host::UnixMillis;
 
 /// Most entries; the least recently used goes first. About 0.5 KiB each.
@@ -33,15 +34,6 @@ const RETRY_OUTAGE_MS: u64 = 5_000;
 /// The last part of an entry's life, in which one request refreshes it: a twelfth, at most this.
 const MAX_REFRESH_LEAD_MS: u64 = 5 * 60_000;
 const REFRESH_LEAD_DIVISOR: u64 = 12;
-
-/// How long entries live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachePolicy {
-    /// From the fetch, milliseconds for which credentials are served without asking.
-    pub ttl_ms: u64,
-    /// Behind that, milliseconds for which they serve while the backend is out.
-    pub max_stale_ms: u64,
-}
 
 /// What a request has to do to get credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -43,7 +43,7 @@ impl Circuit {
 
     /// What the backend would most likely answer, when it is not to be asked now. When it is, this
     /// request is the probe, and the next one has to wait again.
-    pub(super) fn spares(&mut self, now: UnixMillis) -> Option<BackendFault> {
+    pub(super) fn known_outage(&mut self, now: UnixMillis) -> Option<BackendFault> {
         if self.outages < OUTAGES_TO_OPEN {
             return None;
         }
@@ -75,16 +75,16 @@ mod tests {
             let mut circuit = Circuit::default();
             for _ in 0..4 {
                 circuit.note::<()>(&Err(OUT), 0);
-                assert_eq!(circuit.spares(0), None);
+                assert_eq!(circuit.known_outage(0), None);
             }
             circuit.note(&answer, 0);
             for _ in 0..5 {
-                assert_eq!(circuit.spares(0), None);
+                assert_eq!(circuit.known_outage(0), None);
                 circuit.note::<()>(&Err(OUT), 0);
             }
-            assert_eq!(circuit.spares(0), Some(OUT));
+            assert_eq!(circuit.known_outage(0), Some(OUT));
             circuit.note(&answer, 0);
-            assert_eq!(circuit.spares(0), None);
+            assert_eq!(circuit.known_outage(0), None);
         }
     }
 
@@ -94,11 +94,11 @@ mod tests {
         for _ in 0..5 {
             circuit.note::<()>(&Err(OUT), 1000);
         }
-        assert_eq!(circuit.spares(5999), Some(OUT));
-        assert_eq!(circuit.spares(6000), None, "the probe");
-        assert_eq!(circuit.spares(6000), Some(OUT), "the others");
+        assert_eq!(circuit.known_outage(5999), Some(OUT));
+        assert_eq!(circuit.known_outage(6000), None, "the probe");
+        assert_eq!(circuit.known_outage(6000), Some(OUT), "the others");
         circuit.note::<()>(&Err(OUT), 8000);
-        assert_eq!(circuit.spares(12_999), Some(OUT));
-        assert_eq!(circuit.spares(13_000), None);
+        assert_eq!(circuit.known_outage(12_999), Some(OUT));
+        assert_eq!(circuit.known_outage(13_000), None);
     }
 }

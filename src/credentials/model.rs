@@ -11,8 +11,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::backend::BackendFault;
-use super::cache::{Bounds, Cache, CachePolicy, Decision};
+use super::cache::{Bounds, Cache, Decision};
 use super::{Credentials, Source, TokenHash};
+use crate::config::CachePolicy;
 use crate::host::{CallFault, UnixMillis};
 use crate::telegram::{BotToken, ChatId};
 

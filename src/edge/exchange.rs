@@ -5,7 +5,7 @@ use web_sys::ReadableStream;
 
 use super::js;
 use crate::http::{Conditions, RequestHead, Served};
-use crate::notify::Signature;
+use crate::webhook::Signature;
 
 /// The headers that the core wants to know, in the order in which [`head`] takes them.
 const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";

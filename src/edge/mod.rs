@@ -29,7 +29,7 @@ use wasm_bindgen_futures::future_to_promise;
 use worker::worker_sys::Context;
 
 use crate::isolate::Isolate;
-use crate::service;
+use crate::routes;
 use body::RequestBody;
 use runtime::Runtime;
 
@@ -66,7 +66,7 @@ pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promi
             let mut body = RequestBody::new(request, head.content_length);
             let isolate = ISOLATE.with(|isolate| *isolate);
             let variable = |name| runtime.variable(name);
-            let served = service::serve(isolate, variable, &runtime, &head, &mut body).await;
+            let served = routes::serve(isolate, variable, &runtime, &head, &mut body).await;
             exchange::response(&served).map(JsValue::from)
         }
     });

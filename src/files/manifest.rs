@@ -74,9 +74,11 @@ pub enum ManifestFault {
     PartChanged,
 }
 
-impl std::fmt::Display for ManifestFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl ManifestFault {
+    /// What is wrong, after "The manifest of this file can't be used: ".
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Malformed => "it is not the JSON of a manifest",
             Self::Version => "its version is unknown",
             Self::PartCount => "it has no parts, or too many",
@@ -85,7 +87,7 @@ impl std::fmt::Display for ManifestFault {
             Self::PartField => "a part has a message id or a digest that is none",
             Self::Name => "the name is too long",
             Self::PartChanged => "a part has another size than the manifest says",
-        })
+        }
     }
 }
 

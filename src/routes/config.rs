@@ -2,13 +2,15 @@
 
 use serde_json::json;
 
-use crate::config::Config;
+use super::Request;
+use crate::error::Error;
+use crate::host::Host;
 use crate::http::Reply;
 
 /// Answers with what is no secret.
-#[must_use]
-pub fn serve(config: &Config) -> Reply {
-    Reply::json(
+pub(super) fn serve<H: Host>(request: &Request<'_, H>) -> Result<Reply, Error> {
+    let config = &request.shared()?.config;
+    Ok(Reply::json(
         200,
         &json!({
             "backendUrl": config.backend_url,
@@ -19,5 +21,5 @@ pub fn serve(config: &Config) -> Reply {
             "links": config.link_secret.is_some(),
             "version": env!("CARGO_PKG_VERSION"),
         }),
-    )
+    ))
 }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
+use super::Request;
 use crate::error::Error;
-use crate::files::download::{Caller, exists};
+use crate::files::download::Caller;
 use crate::files::link::{LinkRequest, seal};
 use crate::host::{Body, Chunk as _, Host};
-use crate::http::{Reply, RequestHead};
-use crate::isolate::Shared;
+use crate::http::Reply;
 use crate::telegram::FileId;
 use crate::text::rfc3339;
 use crate::upload::header_token;
@@ -16,28 +16,24 @@ use crate::upload::header_token;
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// Answers `{"url","expiresAt"}`, if the file is there for the token's user.
-///
-/// # Errors
-/// Why not.
-pub async fn serve<H: Host>(
-    host: &H,
-    shared: &Shared,
-    head: &RequestHead,
+pub(super) async fn serve<H: Host>(
+    request: &Request<'_, H>,
     id: &str,
     body: &mut H::Body,
-    request_id: &str,
 ) -> Result<Reply, Error> {
+    let (host, head) = (request.host, request.head);
+    let shared = request.shared()?;
     let secret = shared.config.link_secret.as_ref().ok_or(Error::LinksOff)?;
     let token = header_token(head)?.ok_or(Error::TokenRequired)?;
     let id = FileId::parse(id).ok_or(Error::FileNotFound)?;
-    let request = LinkRequest::read(&read(body).await?)?;
+    let wanted = LinkRequest::read(&read(body).await?)?;
     let caller = Caller {
         token: &token,
         user_id: head.user_id.as_deref(),
-        request_id,
+        request_id: request.id,
     };
-    exists(host, shared, &caller, &id).await?;
-    let link = request.link(token, id, host.now());
+    shared.files.find(host, &caller, &id).await?;
+    let link = wanted.link(token, id, host.now());
     let sealed = seal(host, secret, &link);
     Ok(Reply::json(
         200,

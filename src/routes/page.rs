@@ -5,8 +5,7 @@ use serde_json::json;
 use crate::http::Reply;
 
 /// Answers as TeleStore's health check does.
-#[must_use]
-pub fn serve() -> Reply {
+pub(super) fn serve() -> Reply {
     Reply::json(
         200,
         &json!({

@@ -1,13 +1,13 @@
-//! Keeping the pace that Telegram asks for.
+//! Keeps the pace that Telegram asks for.
 //!
-//! A channel takes about one message a second and 20 a minute, and files of the same size from one
-//! bot are spaced by the server itself (`telegram-bot-api`, identical sizes over 100,000 bytes). What
-//! it really takes, Telegram alone knows; so nobody is held back until it answers 429. From then on,
-//! and until a minute has gone by without another, uploads for that chat, and those of that size by
-//! that bot, go out one after the other. Each is told how long to wait, on a timer of its own; who
-//! would have to wait too long is told to come again, which bounds the queue. However long Telegram
-//! has asked for, after [`MAX_WAIT_MS`] one upload asks it again: nobody is refused for what it said
-//! a while ago.
+//! A channel takes about one message a second and 20 a minute, and the server itself spaces files of
+//! the same size from one bot (`telegram-bot-api`, identical sizes over 100,000 bytes). Only Telegram
+//! knows its exact limits, so no upload waits until Telegram answers 429. After that, and until a
+//! minute has passed without another 429, uploads for that chat, and uploads of that size by that bot,
+//! go out one after the other. Each upload learns how long to wait, on a timer of its own. An upload
+//! that would have to wait too long is refused with a time to try again, which bounds the queue.
+//! However long Telegram asks to wait, one upload tries again after [`MAX_WAIT_MS`]: no upload is
+//! refused because of an old answer.
 
 use std::collections::HashMap;
 
@@ -16,13 +16,13 @@ use crate::host::UnixMillis;
 
 /// The longest that an upload waits for its turn, and for a 429 to pass, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 5_000;
-/// How long the pace is kept behind a 429, in milliseconds: limits are counted by the minute.
+/// How long the pace is kept after a 429, in milliseconds: Telegram counts by the minute.
 const KEPT_MS: u64 = 60_000;
 /// Between two messages to one chat (Bot API FAQ: "avoid sending more than one message per second").
 const CHAT_SPACING_MS: u64 = 1_000;
-/// Files up to this size, in bytes, are not spaced by it.
+/// Files up to this size, in bytes, are not spaced by their size.
 const MAX_UNSPACED_BYTES: u64 = 100_000;
-/// Most paces that are kept; one that has been kept for the longest goes first.
+/// Most paces that are kept. The one that ends first is dropped first.
 const MAX_PACES: usize = 1024;
 
 /// When an upload may go out.
@@ -30,19 +30,19 @@ const MAX_PACES: usize = 1024;
 pub enum Turn {
     /// Now.
     Now,
-    /// After so many milliseconds; the turn is taken.
+    /// After this many milliseconds. The turn is reserved.
     After {
         /// At most [`MAX_WAIT_MS`].
         ms: u64,
     },
-    /// Not soon enough: come again later.
+    /// Too late to wait for: try again later.
     Full {
         /// Seconds.
         retry_after: u32,
     },
 }
 
-/// For what a pace is kept.
+/// What a pace applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Chat(String),
@@ -52,11 +52,11 @@ enum Key {
 
 #[derive(Debug)]
 struct Pace {
-    /// When the next one may go out.
+    /// When the next upload may go out.
     open_at: UnixMillis,
-    /// Until when Telegram wants nothing, by its own word.
+    /// Until when Telegram asked to wait.
     told_until: UnixMillis,
-    /// When it is forgotten.
+    /// When the pace is forgotten.
     ends_at: UnixMillis,
 }
 
@@ -67,7 +67,7 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Takes a turn for a message to that chat. `size` is the file's in bytes, where it is known.
+    /// Takes a turn for a message to this chat. `size` is the size of the file in bytes, if known.
     pub fn take_turn(
         &mut self,
         bot: &BotToken,
@@ -103,7 +103,7 @@ impl Pacer {
         }
     }
 
-    /// Telegram answered 429 to such a message: it wants nothing for so many seconds.
+    /// Notes that Telegram answered 429 to such a message, and asked to wait this many seconds.
     pub fn told_to_wait(
         &mut self,
         bot: &BotToken,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_held_back_until_telegram_asks_for_it() {
+    fn no_upload_waits_until_telegram_asks_for_it() {
         let mut pacer = Pacer::default();
         for _ in 0..100 {
             assert_eq!(
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_429_a_chats_uploads_go_out_one_a_second_and_the_queue_is_bounded() {
+    fn after_a_429_a_chats_uploads_go_out_one_a_second_and_the_queue_is_bounded() {
         let mut pacer = Pacer::default();
         pacer.told_to_wait(&bot("1"), &chat("-1"), None, 3, 1000);
         let mut take = |chat_id, now| pacer.take_turn(&bot("1"), &chat(chat_id), None, now);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_is_told_and_one_upload_asks_again_before_it_is_over() {
+    fn one_upload_tries_again_before_a_long_wait_is_over() {
         let mut pacer = Pacer::default();
         pacer.told_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
         let mut take = |now| pacer.take_turn(&bot("1"), &chat("-1"), None, now);

@@ -34,6 +34,16 @@ pub(super) enum Piece<C> {
     Held(usize),
 }
 
+impl<C> Piece<C> {
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Range(_, range) => range.len(),
+            Self::Held(held) => *held,
+        }
+    }
+}
+
 impl<'a, B: Body> Incoming<'a, B> {
     pub(super) fn new(body: &'a mut B, boundary: &str) -> Result<Self, Error> {
         let reader = FormReader::new(boundary)?;

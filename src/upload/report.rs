@@ -7,6 +7,8 @@ use crate::error::Error;
 use crate::host::UnixMillis;
 use crate::notify::Notified;
 
+use super::StoredFile;
+
 /// How the file's bytes travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
@@ -150,6 +152,24 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The receipt of a stored file, of which the backend does not know yet.
+    pub(super) fn new(sent: StoredFile, downloadable: bool) -> Self {
+        let mime_type = sent.mime_type().to_owned();
+        Self {
+            message_id: sent.stored.message_id,
+            file_id: sent.stored.file_id,
+            file_unique_id: sent.stored.file_unique_id,
+            file_name: sent.file.name,
+            size: sent.size,
+            mime_type,
+            kind: sent.stored.kind,
+            downloadable,
+            notified: Notified::Pending,
+            migrated_to_chat_id: sent.migrated_to.map(|chat| chat.as_str().to_owned()),
+            user_id: sent.credentials.user_id.clone(),
+        }
+    }
+
     /// The reply's JSON: `TeleStore`'s four fields, and ours.
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> String {

@@ -782,7 +782,7 @@ async fn bounds_of_the_form_are_kept_in_every_lane() {
                 request,
                 400,
                 "malformed_form",
-                &text("over 64 KiB come behind the closing boundary"),
+                &text("over 64 KiB come after the closing boundary"),
             ));
         }
     }

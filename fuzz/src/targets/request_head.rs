@@ -4,7 +4,8 @@
 
 use telestore_worker::error::Error;
 use telestore_worker::http::{Reply, RequestHead};
-use telestore_worker::route::{RawFile, Route, route};
+use telestore_worker::routes::table::{Route, route};
+use telestore_worker::upload::{Content, RawFile};
 
 use crate::bytes::percent_decode;
 use crate::reading::naive_boundary;
@@ -34,12 +35,12 @@ pub fn run(data: &[u8]) {
         Ok(Route::Hook(_)) => {
             assert!(head.path.starts_with("/hooks/") && head.method == "POST");
         }
-        Ok(Route::Form { boundary }) => {
+        Ok(Route::Upload(Content::Form { boundary })) => {
             assert!(["/", "/upload"].contains(&head.path.as_str()) && head.method == "POST");
             assert_eq!(media, "multipart/form-data");
             assert_eq!(Ok(boundary), naive_boundary(content_type));
         }
-        Ok(Route::Raw(raw)) => {
+        Ok(Route::Upload(Content::Raw(raw))) => {
             assert!(!media.starts_with("multipart/"));
             is_named(&raw, &head);
         }

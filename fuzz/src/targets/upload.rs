@@ -10,8 +10,9 @@ use telestore_worker::credentials::AuthToken;
 use telestore_worker::http::{Reply, RequestHead};
 use telestore_worker::isolate::Isolate;
 use telestore_worker::multipart::form::{Fields, FilePart};
-use telestore_worker::route::{Route, route};
-use telestore_worker::service;
+use telestore_worker::routes;
+use telestore_worker::routes::table::{Route, route};
+use telestore_worker::upload::Content;
 
 use crate::bot_api;
 use crate::bytes::{chance, find, split_once};
@@ -46,15 +47,14 @@ pub fn run(data: &[u8]) {
     host.script(Script::answering(answer(200, STORED)));
     let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
     let piece = 1 << (chance / 8 % 10);
-    let reply = host
-        .run(service::serve(
-            &Isolate::default(),
-            setting,
-            &host,
-            &head,
-            &mut TestBody::new(body, piece, end),
-        ))
-        .reply;
+    let reply = host.run(routes::serve(
+        &Isolate::default(),
+        setting,
+        &host,
+        &head,
+        &mut TestBody::new(body, piece, end),
+    ));
+    let reply = reply.reply;
     host.run_deferred();
 
     let expected = match route(&head) {
@@ -76,8 +76,8 @@ pub fn run(data: &[u8]) {
             return;
         }
         Ok(_) if end == End::Gone => None,
-        Ok(Route::Form { boundary }) => expected_of_form(&head, &boundary, body),
-        Ok(Route::Raw(raw)) => {
+        Ok(Route::Upload(Content::Form { boundary })) => expected_of_form(&head, &boundary, body),
+        Ok(Route::Upload(Content::Raw(raw))) => {
             let part = FilePart {
                 name: Some(raw.name).filter(|name| !name.is_empty()),
                 content_type: None,

@@ -1,21 +1,22 @@
 //! `GET /check`: would an upload with this token go well? Each thing that it depends on is `ok`, or has
 //! the code and the hint that an upload would get, so that a frontend can tell before the first byte.
 
-use std::rc::Rc;
-
 use futures_util::future::join3;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::credentials::{self, AuthToken, BackendFault, Credentials, Source};
+use super::Request;
+use crate::credentials::{AuthToken, Credentials, Found, Source};
 use crate::error::Error;
 use crate::host::{Call, Host, Method};
+use crate::http::Reply;
 use crate::isolate::Shared;
 use crate::telegram::{self, ChatId, TelegramFault};
+use crate::upload::header_token;
 
 /// What was found.
 #[derive(Debug, Serialize)]
-pub struct Findings {
+struct Findings {
     status: Status,
     checks: Checks,
     #[serde(rename = "requestId")]
@@ -102,18 +103,23 @@ impl Check {
     }
 }
 
-/// Finds out.
+/// Answers with what it finds.
 ///
 /// # Errors
-/// [`Error::TokenRequired`], and what else is wrong with the request itself.
-pub async fn check<H: Host>(
+/// [`Error::TokenRequired`], and whatever else is wrong with the request itself.
+pub(super) async fn serve<H: Host>(request: &Request<'_, H>) -> Result<Reply, Error> {
+    let token = header_token(request.head)?.ok_or(Error::TokenRequired)?;
+    let findings = check(request.host, request.shared()?, &token, request.id).await;
+    Ok(Reply::json(200, &findings))
+}
+
+async fn check<H: Host>(
     host: &H,
     shared: &Shared,
-    token: Option<AuthToken>,
+    token: &AuthToken,
     request_id: &str,
-) -> Result<Findings, Error> {
-    let token = token.ok_or(Error::TokenRequired)?;
-    let (backend, found) = ask_backend(host, shared, &token).await;
+) -> Findings {
+    let (backend, found) = ask_backend(host, shared, token).await;
     let checks = match found {
         Ok((credentials, source)) => {
             let [bot, channel, post] = ask_telegram(host, shared, &credentials).await;
@@ -153,26 +159,24 @@ pub async fn check<H: Host>(
         &checks.post,
     ];
     let all_well = needed.iter().all(|check| check.status == Status::Ok);
-    Ok(Findings {
+    Findings {
         status: if all_well { Status::Ok } else { Status::Failed },
         checks,
         request_id: request_id.to_owned(),
-    })
+    }
 }
-
-type Found = Result<(Rc<Credentials>, Source), BackendFault>;
 
 /// Asks the backend even where the cache could answer: whether it is there is the question.
 async fn ask_backend<H: Host>(host: &H, shared: &Shared, token: &AuthToken) -> (Check, Found) {
-    let known = credentials::obtain(host, shared, token).await;
+    let known = shared.credentials.obtain(host, token).await;
     let asked = match &known {
-        Ok((_, Source::Hit)) => credentials::ask_anew(host, shared, token).await,
+        Ok((_, Source::Hit)) => shared.credentials.fetch(host, token).await,
         other => other.clone(),
     };
     let backend = match &asked {
         // It is stale because the backend has just failed, or a moment ago.
         Ok((_, Source::Stale)) => {
-            let fault = shared.circuit.borrow().last_fault();
+            let fault = shared.credentials.last_fault();
             fault.map_or_else(|| Check::of(Status::Unknown), Check::failed)
         }
         Err(fault) if !fault.is_refusal() => Check::failed(fault.clone()),

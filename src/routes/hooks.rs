@@ -9,10 +9,10 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::credentials::revocations;
+use super::Request;
 use crate::error::Error;
 use crate::host::{Body, Chunk as _, Host, ObjectFault};
-use crate::http::RequestHead;
+use crate::http::Reply;
 use crate::isolate::Shared;
 use crate::notify::outbox::{self, Question};
 
@@ -31,26 +31,25 @@ pub enum Hook {
 /// Answers a hook with JSON.
 ///
 /// # Errors
-/// Why not; then nothing was done.
-pub async fn serve<H: Host>(
-    host: &H,
-    shared: &Shared,
+/// Why not. Then nothing was done.
+pub(super) async fn serve<H: Host>(
+    request: &Request<'_, H>,
     hook: Hook,
-    head: &RequestHead,
     body: &mut H::Body,
-) -> Result<String, Error> {
-    let body = verified(host, shared, head, body).await?;
-    match hook {
+) -> Result<Reply, Error> {
+    let (host, shared) = (request.host, request.shared()?);
+    let body = verified(request, shared, body).await?;
+    let answer = match hook {
         Hook::Outbox => manage_outbox(host, &body).await,
         Hook::Credentials => revoke_credentials(host, shared, &body).await,
-    }
+    };
+    Ok(Reply::json_text(200, answer?))
 }
 
 /// The body, if its signature is good.
 async fn verified<H: Host>(
-    host: &H,
+    request: &Request<'_, H>,
     shared: &Shared,
-    head: &RequestHead,
     body: &mut H::Body,
 ) -> Result<Vec<u8>, Error> {
     let secret = shared
@@ -58,9 +57,13 @@ async fn verified<H: Host>(
         .webhook_secret
         .as_ref()
         .ok_or(Error::HooksOff)?;
-    let signature = head.signature.as_ref().ok_or(Error::SignatureRefused)?;
+    let signature = request
+        .head
+        .signature
+        .as_ref()
+        .ok_or(Error::SignatureRefused)?;
     let body = read(body).await?;
-    if secret.verifies(signature, &body, host.now()) {
+    if secret.verifies(signature, &body, request.host.now()) {
         Ok(body)
     } else {
         Err(Error::SignatureRefused)
@@ -114,7 +117,7 @@ async fn revoke_credentials<H: Host>(
         user_id: String,
     }
     let Changed { user_id } = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
-    match revocations::revoke(host, &shared.cache, &user_id).await {
+    match shared.credentials.revoke(host, &user_id).await {
         Ok(()) => Ok(json!({ "success": true, "propagated": true }).to_string()),
         Err(ObjectFault::NotBound) => {
             Ok(json!({ "success": true, "propagated": false }).to_string())

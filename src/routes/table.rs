@@ -2,10 +2,11 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::hooks::Hook;
 use crate::error::Error;
-use crate::hooks::Hook;
 use crate::http::RequestHead;
 use crate::multipart::boundary_of;
+use crate::upload::{Content, RawFile};
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +17,8 @@ pub enum Route {
     Health,
     /// `GET /check`.
     Check,
-    /// An upload form.
-    Form {
-        /// Of the multipart body.
-        boundary: String,
-    },
-    /// The body is the file.
-    Raw(RawFile),
+    /// An upload.
+    Upload(Content),
     /// A request from the backend itself.
     Hook(Hook),
     /// `GET /`.
@@ -35,17 +31,6 @@ pub enum Route {
     MakeLink(String),
     /// `GET /l/{sealed}`.
     Link(String),
-}
-
-/// What the URL says of a raw upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawFile {
-    /// The file's name; may be empty.
-    pub name: String,
-    /// The query's `caption`.
-    pub caption: Option<String>,
-    /// The query's `userId`.
-    pub user_id: Option<String>,
 }
 
 /// Finds the route.
@@ -73,9 +58,9 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
             allow: "GET, HEAD, OPTIONS",
         }),
         ("/" | "/upload", "POST") => match media(head) {
-            Media::Form => Ok(Route::Form {
+            Media::Form => Ok(Route::Upload(Content::Form {
                 boundary: boundary_of(head.content_type.as_deref().unwrap_or_default())?,
-            }),
+            })),
             Media::Other => {
                 let name =
                     query_value(&head.query, "fileName")?.ok_or(Error::UnsupportedMediaType)?;
@@ -132,11 +117,11 @@ fn file_route(path: &str, method: &str) -> Option<Result<Route, Error>> {
 }
 
 fn raw(head: &RequestHead, name: String) -> Result<Route, Error> {
-    Ok(Route::Raw(RawFile {
+    Ok(Route::Upload(Content::Raw(RawFile {
         name,
         caption: query_value(&head.query, "caption")?,
         user_id: query_value(&head.query, "userId")?,
-    }))
+    })))
 }
 
 enum Media {
@@ -160,8 +145,8 @@ fn media(head: &RequestHead) -> Media {
     }
 }
 
-/// The first value of that name in a query, as forms write it: `+` is a blank.
-pub(crate) fn query_value(query: &str, wanted: &str) -> Result<Option<String>, Error> {
+/// The first value of that name in a query, as forms write it: `+` is a space.
+pub(super) fn query_value(query: &str, wanted: &str) -> Result<Option<String>, Error> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -196,7 +181,7 @@ mod tests {
 
     fn raw_name(method: &str, path: &str, content_type: &str) -> Result<String, Error> {
         match route(&head(method, path, content_type))? {
-            Route::Raw(raw) => Ok(raw.name),
+            Route::Upload(Content::Raw(raw)) => Ok(raw.name),
             other => panic!("{other:?}"),
         }
     }
@@ -211,9 +196,9 @@ mod tests {
             ));
             assert_eq!(
                 form,
-                Ok(Route::Form {
+                Ok(Route::Upload(Content::Form {
                     boundary: "a b".to_owned()
-                })
+                }))
             );
         }
     }
@@ -256,7 +241,7 @@ mod tests {
             caption: Some("x&y".to_owned()),
             user_id: Some("u 1".to_owned()),
         };
-        assert_eq!(route, Route::Raw(raw));
+        assert_eq!(route, Route::Upload(Content::Raw(raw)));
     }
 
     #[test]

@@ -1,12 +1,43 @@
 //! An event as it travels to the backend.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::Event;
 use crate::config::Config;
-use crate::host::{Call, CallFault, Host, Method};
+use crate::host::{Call, CallFault, Host, Method, UnixMillis};
+use crate::text::rfc3339;
 
 const MAX_ANSWER_BYTES: usize = 4 * 1024;
+
+/// What happened, as `POST {BACKEND_URL}/api/webhook/upload` takes it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Unique per upload, and the same in every try: the receiver drops what it has seen.
+    pub id: String,
+    /// Whose upload it was.
+    pub user_id: String,
+    /// The file's true name.
+    pub file_name: String,
+    /// The message that holds it.
+    pub message_id: i64,
+    /// Telegram's id for it.
+    pub file_id: String,
+    /// Telegram's id for it that is the same for every bot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_unique_id: Option<String>,
+    /// Bytes, counted.
+    pub size: u64,
+    /// Its type.
+    pub mime_type: String,
+    /// When Telegram had it.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub uploaded_at: UnixMillis,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn as_rfc3339<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
 
 /// An event with its id. The body is the same bytes in every try; the signature is of the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +84,7 @@ impl Message {
     ///
     /// # Errors
     /// Why it was not acknowledged.
-    pub(super) async fn send<H: Host>(
+    pub async fn send<H: Host>(
         &self,
         host: &H,
         config: &Config,

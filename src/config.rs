@@ -1,4 +1,4 @@
-//! The settings, read from the environment's variables and secrets at first use.
+//! The settings. They are read from the environment's variables and secrets at first use.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 pub const CLOUD_TELEGRAM_API_URL: &str = "https://api.telegram.org";
 /// What the cloud Bot API takes in one request, in bytes (Bot API, "Sending files": 50 MB).
 pub const CLOUD_REQUEST_BYTES: u64 = 50 * 1024 * 1024;
-/// What is kept free of that for the envelope: parameters, headers of parts, boundaries.
+/// The part of it that is reserved for the envelope: parameters, headers of parts, boundaries.
 const ENVELOPE_BYTES: u64 = 16 * 1024;
 /// What a self-hosted Bot API server takes (Bot API, "Using a Local Bot API Server": 2000 MB).
 const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
@@ -36,13 +36,13 @@ pub struct Config {
     pub cache_policy: CachePolicy,
     /// `CREDENTIALS_TIMEOUT_MS`: for one request to the backend.
     pub credentials_timeout_ms: u32,
-    /// `TELEGRAM_TIMEOUT_MS`: for Telegram to take bytes, or to answer once it has them all.
+    /// `TELEGRAM_TIMEOUT_MS`: for Telegram to accept bytes, or to answer after it has them all.
     pub telegram_timeout_ms: u32,
-    /// `UPLOAD_TIMEOUT_MS`: for an upload on the whole.
+    /// `UPLOAD_TIMEOUT_MS`: for an upload in total.
     pub upload_timeout_ms: u32,
     /// `WEBHOOK_SECRET`.
     pub webhook_secret: Option<WebhookSecret>,
-    /// `OUTBOX_RETRY_SECONDS`: for how long the outbox tries an event before it parks it.
+    /// `OUTBOX_RETRY_SECONDS`: how long the outbox tries an event before it parks it.
     pub outbox_retry_ms: u64,
     /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_policy: RecordPolicy,
@@ -57,10 +57,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether Telegram's cloud limits hold: a bot can fetch no file over 20 MB back.
+    /// Whether Telegram's cloud limits apply: a bot cannot fetch back a file over 20 MB.
     ///
-    /// A self-hosted server lifts them in its `--local` mode, which alone takes over 50 MB: a
-    /// `MAX_UPLOAD_BYTES` above that says that it is one.
+    /// A self-hosted server lifts them in its `--local` mode. Only such a server accepts more than
+    /// 50 MB, so a larger `MAX_UPLOAD_BYTES` means that it is one.
     #[must_use]
     pub fn has_cloud_limits(&self) -> bool {
         self.telegram_api_url == CLOUD_TELEGRAM_API_URL
@@ -71,16 +71,16 @@ impl Config {
 /// How long credentials live in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
-    /// From the fetch, milliseconds for which credentials are served without asking.
+    /// Milliseconds from the fetch for which credentials are served without asking.
     pub ttl_ms: u64,
-    /// After that, milliseconds for which they are served while the backend is out.
+    /// Milliseconds after that for which they are served while the backend is down.
     pub max_stale_ms: u64,
 }
 
 /// How long idempotency keys are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPolicy {
-    /// Milliseconds for which an upload that says nothing is taken to be alive.
+    /// Milliseconds after which an upload that has not renewed its lease counts as dead.
     pub lease_ms: u64,
     /// Milliseconds from the last event until a key is forgotten.
     pub ttl_ms: u64,
@@ -171,7 +171,7 @@ impl std::fmt::Debug for LinkSecret {
     }
 }
 
-/// A setting that can't be used.
+/// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The setting's name.
@@ -192,7 +192,7 @@ impl Config {
     /// Reads the settings by name; an empty value counts as not set.
     ///
     /// # Errors
-    /// The first setting that is missing or can't be used.
+    /// The first setting that is missing or cannot be used.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let get = |name| {
             variable(name)

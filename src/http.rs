@@ -46,7 +46,7 @@ pub struct RequestHead {
     pub requested_headers: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// The signature of a hook; of other requests it is not even read.
+    /// The signature of a hook. For other requests it is not read.
     pub signature: Option<Signature>,
     /// What of a file is wanted; of requests for other things it is not read.
     pub conditions: Conditions,
@@ -89,7 +89,7 @@ impl Reply {
         Self::json_text(status, serde_json::to_string(body).unwrap_or_default())
     }
 
-    /// The same for JSON that is text already.
+    /// A reply with JSON that is already text.
     #[must_use]
     pub fn json_text(status: u16, body: String) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Reply {
         }
     }
 
-    /// The reply to a repeated upload: the body of the first one's.
+    /// The reply to a repeated upload, with the body of the first reply.
     #[must_use]
     pub fn replayed(body: String) -> Self {
         let mut reply = Self::json_text(200, body);
@@ -112,7 +112,7 @@ impl Reply {
         reply
     }
 
-    /// The reply that tells an error.
+    /// The reply for an error.
     #[must_use]
     pub fn error(error: &Error, request_id: &str) -> Self {
         let told = error.describe();
@@ -155,7 +155,7 @@ impl Reply {
     pub fn preflight(head: &RequestHead) -> Self {
         const USUAL_HEADERS: &str =
             "authorization, content-type, x-user-id, x-requested-with, idempotency-key";
-        // Frontends send headers of their own; any name is fine, as none is acted upon.
+        // Frontends send headers of their own. Any name is allowed, because the worker ignores them.
         let requested = head
             .requested_headers
             .as_deref()
@@ -180,8 +180,8 @@ impl Reply {
         }
     }
 
-    /// Adds what lets a page read the reply. `origins` is `None` when the settings can't be read:
-    /// then every page may read that.
+    /// Adds the headers that let a page read the reply. `origins` is `None` when a setting is wrong:
+    /// then every page may read the error.
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
         const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, \

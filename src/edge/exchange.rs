@@ -7,7 +7,7 @@ use super::js;
 use crate::http::{Conditions, RequestHead, Served};
 use crate::webhook::Signature;
 
-/// The headers that the core wants to know, in the order in which [`head`] takes them.
+/// The headers that the core needs, in the order in which [`head`] reads them.
 const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";
 
 /// The headers of a request for a file, in the order of [`Conditions`].
@@ -16,7 +16,7 @@ const CONDITIONS: &str = "range\nif-range\nif-match\nif-none-match";
 /// The headers of a hook's signature, in the order of [`Signature`].
 const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
 
-/// What the core wants to know of a request.
+/// The head of a request, as the core needs it.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
     let text = js::head(request, WANTED);
     let mut lines = text.split('\n');
@@ -79,7 +79,7 @@ fn signature(request: &web_sys::Request) -> Option<Signature> {
     })
 }
 
-/// Site, path and query of an absolute URL, which workerd has already put into its standard form.
+/// Site, path and query of an absolute URL. workerd has already normalised it.
 fn split_url(url: &str) -> (&str, &str, &str) {
     let url = url.split('#').next().unwrap_or_default();
     let authority = url.find("://").map_or(0, |at| at + 3);
@@ -93,7 +93,7 @@ fn split_url(url: &str) -> (&str, &str, &str) {
     (site, path, query)
 }
 
-/// The reply as JavaScript has it.
+/// The reply as a JavaScript object.
 pub(super) fn response(served: &Served<ReadableStream>) -> Result<web_sys::Response, JsValue> {
     let reply = &served.reply;
     let headers = header_lines(&reply.headers);
@@ -103,7 +103,7 @@ pub(super) fn response(served: &Served<ReadableStream>) -> Result<web_sys::Respo
     }
 }
 
-/// Headers as they cross the border.
+/// Headers as `glue.js` expects them.
 pub(super) fn header_lines(headers: &[(&str, String)]) -> String {
     let lines: Vec<String> = headers
         .iter()

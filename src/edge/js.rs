@@ -27,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(extends = web_sys::ReadableStreamByobReader)]
     pub(super) type ByobReader;
 
-    /// Fills `view` with at least `min` bytes, unless the stream ends before
+    /// Fills `view` with at least `min` bytes, unless the stream ends earlier
     /// (developers.cloudflare.com, "`ReadableStreamBYOBReader`").
     #[wasm_bindgen(method, catch, js_name = readAtLeast)]
     pub(super) fn read_at_least(
@@ -36,7 +36,7 @@ extern "C" {
         view: &Uint8Array,
     ) -> Result<Promise, JsValue>;
 
-    /// What a read gives.
+    /// The result of a read.
     pub(super) type ReadResult;
 
     #[wasm_bindgen(method, getter)]
@@ -50,7 +50,7 @@ extern "C" {
 extern "C" {
     pub(super) fn ignore(promise: &Promise);
 
-    /// A delimiter that views are searched for.
+    /// A delimiter to search for.
     pub(super) type Needle;
 
     #[wasm_bindgen(constructor)]
@@ -129,7 +129,7 @@ extern "C" {
         max: u32,
     ) -> Promise;
 
-    /// What an exchange gives.
+    /// The result of an exchange.
     pub(super) type Exchanged;
 
     #[wasm_bindgen(method, getter)]
@@ -142,7 +142,10 @@ extern "C" {
     pub(super) fn body(this: &Exchanged) -> Option<Uint8Array>;
 }
 
-/// A BYOB reader of the stream; an error when somebody else reads it already.
+/// A BYOB reader of the stream.
+///
+/// # Errors
+/// Something else is already reading the stream.
 pub(super) fn byob_reader(stream: &web_sys::ReadableStream) -> Result<ByobReader, JsValue> {
     let options = web_sys::ReadableStreamGetReaderOptions::new();
     options.set_mode(web_sys::ReadableStreamReaderMode::Byob);

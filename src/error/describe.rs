@@ -1,4 +1,4 @@
-//! How each error is told: its row of the table, and what the moment adds to it.
+//! Each error as a reply shows it: its row of the table, and the details of this occurrence.
 
 use super::{Description, Error, rows};
 use crate::credentials::BackendFault;
@@ -6,15 +6,15 @@ use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
-/// Seconds after which an upload that found no room may be tried again.
+/// Seconds after which an upload that found no room may try again.
 const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
-/// The same for a user whom the rate limit keeps out: the shorter of Cloudflare's two periods.
+/// The same for a user over the rate limit: the shorter of Cloudflare's two periods.
 const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
-/// The same for a backend that asked for patience without saying how much.
+/// The same for a backend that answered 429 without `Retry-After`.
 const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 
 impl Error {
-    /// How the error is told.
+    /// The error as a reply shows it.
     #[must_use]
     pub fn describe(&self) -> Description {
         match self {
@@ -193,13 +193,13 @@ fn describe_outbox(fault: ObjectFault) -> Description {
     }
 }
 
-/// `50 MB`, as TeleStore writes it; smaller limits in bytes.
+/// `50 MB`, as TeleStore writes it. Limits under 1 MB are in bytes.
 fn megabytes(bytes: u64) -> String {
     const MB: u64 = 1024 * 1024;
     match bytes {
         0..MB => format!("{bytes} bytes"),
         _ if bytes.is_multiple_of(MB) => format!("{} MB", bytes / MB),
-        // Rounded down, so that a file of the size that is named does fit.
+        // Rounded down, so that a file of the stated size fits.
         _ => format!("{}.{:02} MB", bytes / MB, bytes % MB * 100 / MB),
     }
 }

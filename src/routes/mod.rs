@@ -1,5 +1,5 @@
-//! The routes: a request from its head to its reply. [`table`] finds the route; each has a handler of
-//! its own, which answers or says what is wrong.
+//! The routes: a request from its head to its reply. [`table`] finds the route. Each route has a handler
+//! of its own, which returns a reply or an error.
 
 mod check;
 mod config;
@@ -19,19 +19,19 @@ use crate::isolate::{Isolate, Shared};
 use crate::text::hex;
 use table::{Route, route};
 
-/// How much of a body is still read, in bytes, after its request has failed.
+/// How many bytes of a body are still read after its request has failed.
 ///
-/// A server that answers and closes while the client is still sending makes the client's system
-/// throw the answer away, and the page then shows a network error instead of the reason. A body that
-/// is larger by its own word is not waited for.
+/// If a server answers and closes the connection while the client is still sending, the client's system
+/// discards the answer, and the page shows a network error instead of the reason. A body whose
+/// `Content-Length` is larger than this is not read.
 const MAX_DRAIN_BYTES: u64 = 64 * 1024 * 1024;
-/// For how long, in milliseconds.
+/// How long such a body is read, in milliseconds.
 const MAX_DRAIN_MS: u32 = 30_000;
 
 /// A request, as its handler sees it.
 struct Request<'a, H: Host> {
     host: &'a H,
-    /// What the isolate's requests share, unless a setting is wrong.
+    /// The state that the isolate's requests share, unless a setting is wrong.
     shared: Result<&'a Shared, ConfigError>,
     head: &'a RequestHead,
     /// The request's id, which the reply and the log name.
@@ -39,7 +39,7 @@ struct Request<'a, H: Host> {
 }
 
 impl<'a, H: Host> Request<'a, H> {
-    /// What the isolate's requests share.
+    /// The state that the isolate's requests share.
     ///
     /// # Errors
     /// [`Error::Config`]
@@ -103,7 +103,7 @@ async fn answer<H: Host>(
 async fn drain<H: Host>(host: &H, head: &RequestHead, body: &mut H::Body) {
     let is_bounded = |length| length <= MAX_DRAIN_BYTES;
     if head.content_length.is_none_or(is_bounded) {
-        // Whether it came to the end or not, the reply goes out.
+        // The reply is sent whether or not the body has ended.
         let _ = within(host, MAX_DRAIN_MS, body.drain(MAX_DRAIN_BYTES)).await;
     }
 }

@@ -19,7 +19,7 @@ pub enum Route {
     Check,
     /// An upload.
     Upload(Content),
-    /// A request from the backend itself.
+    /// A request from the backend.
     Hook(Hook),
     /// `GET /`.
     Page,
@@ -145,7 +145,7 @@ fn media(head: &RequestHead) -> Media {
     }
 }
 
-/// The first value of that name in a query, as forms write it: `+` is a space.
+/// The first value with this name in a query, as forms write it: `+` is a space.
 pub(super) fn query_value(query: &str, wanted: &str) -> Result<Option<String>, Error> {
     query
         .split('&')

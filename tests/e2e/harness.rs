@@ -12,7 +12,7 @@ use std::{
 };
 
 use aho_corasick::AhoCorasick;
-use backend_mock::{Data, Options, PasswordCost, Provisioned, Running, Server, Setup};
+use backend_mock::{BackendOptions, Data, Options, Provisioned, Running, Server, Setup};
 use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -52,7 +52,7 @@ pub(crate) static HEAVY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(
 #[derive(Default)]
 pub(crate) struct Settings {
     variables: Vec<(&'static str, Option<String>)>,
-    backend: Options,
+    backend: BackendOptions,
     without_objects: bool,
 }
 
@@ -101,11 +101,13 @@ impl Harness {
     pub(crate) async fn start(settings: Settings) -> Self {
         let backend = Server::start(Options {
             listen: "127.0.0.1:0".to_owned(),
-            data: Data::Memory,
             demo: true,
             control: true,
-            password_cost: PasswordCost::default(),
-            ..settings.backend
+            backend: BackendOptions {
+                data: Data::Memory,
+                ..settings.backend
+            },
+            ..Options::default()
         })
         .await
         .expect("backend-mock starts");

@@ -40,5 +40,5 @@ pub mod webhook;
 #[cfg(target_arch = "wasm32")]
 mod edge;
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod testing;
+#[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
+pub mod testing;

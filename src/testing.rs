@@ -1,4 +1,9 @@
 //! A host for tests: virtual time, scripted answers, and bodies that can be looked at.
+//!
+//! The feature `testing` makes it public, for the fuzz targets.
+
+// What a test asks for in vain fails it.
+#![allow(clippy::missing_panics_doc)]
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,27 +32,32 @@ type Answers = (&'static str, VecDeque<Result<Answer, CallFault>>);
 
 /// When a streamed request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
     /// As soon as the body is closed.
     AtClose,
     /// As soon as so many bytes of the body came, though more are to come.
     AfterBytes(usize),
+    /// The answer never comes.
     Never,
 }
 
 /// How Telegram behaves towards one streamed request.
 #[derive(Debug, Clone)]
-pub(crate) struct Script {
-    pub(crate) answer: Result<Answer, CallFault>,
-    pub(crate) moment: Moment,
+pub struct Script {
+    /// The answer, or how the call fails.
+    pub answer: Result<Answer, CallFault>,
+    /// When the answer comes.
+    pub moment: Moment,
     /// From this byte on nothing is taken any more: writes hang.
-    pub(crate) stalls_at: usize,
+    pub stalls_at: usize,
     /// From this byte on the connection is closed: writes fail.
-    pub(crate) closes_at: usize,
+    pub closes_at: usize,
 }
 
 impl Script {
-    pub(crate) fn answering(answer: Answer) -> Self {
+    /// A script that takes everything and gives this answer at the end.
+    #[must_use]
+    pub fn answering(answer: Answer) -> Self {
         Self {
             answer: Ok(answer),
             moment: Moment::AtClose,
@@ -59,25 +69,35 @@ impl Script {
 
 /// A streamed request as Telegram saw it.
 #[derive(Debug, Default)]
-pub(crate) struct Upload {
-    pub(crate) url: String,
-    pub(crate) length: Option<u64>,
-    pub(crate) bytes: RefCell<Vec<u8>>,
-    pub(crate) closed: Cell<bool>,
-    pub(crate) aborted: Cell<bool>,
+pub struct Upload {
+    /// Where it went.
+    pub url: String,
+    /// The body's length that was announced.
+    pub length: Option<u64>,
+    /// The body so far.
+    pub bytes: RefCell<Vec<u8>>,
+    /// Whether the body came to its end.
+    pub closed: Cell<bool>,
+    /// Whether it was dropped before its end.
+    pub aborted: Cell<bool>,
 }
 
 /// A call as the other side saw it.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
-    pub(crate) at: UnixMillis,
-    pub(crate) url: String,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Seen {
+    /// When it was made.
+    pub at: UnixMillis,
+    /// Where it went.
+    pub url: String,
+    /// Its headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
+/// The state of a [`TestHost`], and what it has seen.
 #[derive(Default)]
-pub(crate) struct World {
+pub struct World {
     now: Cell<UnixMillis>,
     /// When the clock has to stop next.
     alarm: Cell<Option<UnixMillis>>,
@@ -93,27 +113,36 @@ pub(crate) struct World {
     /// How long a call takes, in milliseconds.
     call_ms: Cell<u32>,
     under_way: Cell<usize>,
-    pub(crate) most_under_way: Cell<usize>,
+    /// The most calls that were under way at one time.
+    pub most_under_way: Cell<usize>,
     /// The settings of the durable objects; without them there are none.
     objects_config: OnceCell<Rc<Config>>,
     objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
-    pub(crate) objects_are_down: Cell<bool>,
+    /// Whether durable objects fail instead of answering.
+    pub objects_are_down: Cell<bool>,
     /// The user whom the rate limit keeps out.
-    pub(crate) kept_out: RefCell<Option<String>>,
-    pub(crate) outbox_is_down: Cell<bool>,
+    pub kept_out: RefCell<Option<String>>,
+    /// Whether the outbox alone fails instead of answering.
+    pub outbox_is_down: Cell<bool>,
     /// After so many more questions nobody answers.
-    pub(crate) objects_go_down_after: Cell<Option<usize>>,
+    pub objects_go_down_after: Cell<Option<usize>>,
     /// What durable objects were asked, by name.
-    pub(crate) asked: RefCell<Vec<(String, String)>>,
-    pub(crate) calls: RefCell<Vec<Seen>>,
-    pub(crate) uploads: RefCell<Vec<Rc<Upload>>>,
-    pub(crate) lines: RefCell<Vec<String>>,
+    pub asked: RefCell<Vec<(String, String)>>,
+    /// The calls that were made.
+    pub calls: RefCell<Vec<Seen>>,
+    /// The streamed requests that were made.
+    pub uploads: RefCell<Vec<Rc<Upload>>>,
+    /// The log.
+    pub lines: RefCell<Vec<String>>,
 }
 
+/// A host whose world is this process. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct TestHost(pub(crate) Rc<World>);
+pub struct TestHost(pub Rc<World>);
 
-pub(crate) fn answer(status: u16, body: &str) -> Answer {
+/// An answer of this status and body.
+#[must_use]
+pub fn answer(status: u16, body: &str) -> Answer {
     Answer {
         status,
         retry_after: None,
@@ -123,14 +152,14 @@ pub(crate) fn answer(status: u16, body: &str) -> Answer {
 
 impl World {
     /// Forgets how Telegram was to behave: what was scripted may not have been needed.
-    pub(crate) fn scripts_are_void(&self) {
+    pub fn scripts_are_void(&self) {
         self.scripts.borrow_mut().clear();
     }
 }
 
 impl TestHost {
     /// Answers calls whose URL has `part` in it, one after another; the last answer stays.
-    pub(crate) fn answers(
+    pub fn answers(
         &self,
         part: &'static str,
         answers: impl IntoIterator<Item = Result<Answer, CallFault>>,
@@ -140,33 +169,37 @@ impl TestHost {
         all.push((part, answers.into_iter().collect()));
     }
 
-    pub(crate) fn script(&self, script: Script) {
+    /// Sets how Telegram behaves towards the next streamed request that has no script yet.
+    pub fn script(&self, script: Script) {
         self.0.scripts.borrow_mut().push_back(script);
     }
 
     /// Lets every call take so long.
-    pub(crate) fn calls_take(&self, ms: u32) {
+    pub fn calls_take(&self, ms: u32) {
         self.0.call_ms.set(ms);
     }
 
     /// Makes the durable objects be there, with these settings.
-    pub(crate) fn bind_objects(&self, config: Config) {
+    pub fn bind_objects(&self, config: Config) {
         let set = self.0.objects_config.set(Rc::new(config));
         assert!(set.is_ok(), "bound twice");
     }
 
-    pub(crate) fn config_of_objects(&self) -> Rc<Config> {
+    /// The settings of the durable objects.
+    #[must_use]
+    pub fn config_of_objects(&self) -> Rc<Config> {
         Rc::clone(self.0.objects_config.get().expect("bound"))
     }
 
     /// What the object of that name keeps.
-    pub(crate) fn storage(&self, name: &str) -> Rc<TestStorage> {
+    #[must_use]
+    pub fn storage(&self, name: &str) -> Rc<TestStorage> {
         let mut objects = self.0.objects.borrow_mut();
         Rc::clone(objects.entry(name.to_owned()).or_default())
     }
 
     /// Lets time pass, and wakes the objects whose alarms are due meanwhile.
-    pub(crate) fn run_alarms_until(&self, end: UnixMillis) {
+    pub fn run_alarms_until(&self, end: UnixMillis) {
         loop {
             let objects = self.0.objects.borrow();
             let next = objects
@@ -193,7 +226,9 @@ impl TestHost {
         }
     }
 
-    pub(crate) fn calls_to(&self, part: &str) -> Vec<Seen> {
+    /// The calls whose URL has `part` in it.
+    #[must_use]
+    pub fn calls_to(&self, part: &str) -> Vec<Seen> {
         self.0
             .calls
             .borrow()
@@ -203,21 +238,18 @@ impl TestHost {
             .collect()
     }
 
-    pub(crate) fn advance(&self, ms: UnixMillis) {
+    /// Lets time pass.
+    pub fn advance(&self, ms: UnixMillis) {
         self.0.now.set(self.0.now.get() + ms);
     }
 
     /// Runs a future to its end. When nothing moves, the clock jumps to the next timer.
-    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
         self.run_while(future, || true).expect("it ends")
     }
 
     /// The same, but drops the future in the middle as soon as `goes_on` says so.
-    pub(crate) fn run_while<F: Future>(
-        &self,
-        future: F,
-        goes_on: impl Fn() -> bool,
-    ) -> Option<F::Output> {
+    pub fn run_while<F: Future>(&self, future: F, goes_on: impl Fn() -> bool) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut context = Context::from_waker(Waker::noop());
         loop {
@@ -242,7 +274,7 @@ impl TestHost {
     }
 
     /// Runs what was deferred to its end.
-    pub(crate) fn run_deferred(&self) {
+    pub fn run_deferred(&self) {
         loop {
             let Some(task) = self.0.deferred.borrow_mut().pop() else {
                 return;
@@ -418,9 +450,10 @@ impl Host for TestHost {
 }
 
 /// What a durable object keeps, in a real SQLite.
-pub(crate) struct TestStorage {
+pub struct TestStorage {
     database: rusqlite::Connection,
-    pub(crate) alarm: Cell<Option<UnixMillis>>,
+    /// When it wants to be woken.
+    pub alarm: Cell<Option<UnixMillis>>,
 }
 
 impl Default for TestStorage {
@@ -475,7 +508,7 @@ impl Storage for TestStorage {
 
 /// A chunk of a test's body.
 #[derive(Debug)]
-pub(crate) struct TestChunk(Vec<u8>);
+pub struct TestChunk(Vec<u8>);
 
 impl Chunk for TestChunk {
     type Needle = Vec<u8>;
@@ -501,20 +534,24 @@ impl Chunk for TestChunk {
 
 /// How a test's body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
+    /// The body is complete.
     Good,
+    /// The client has gone.
     Gone,
+    /// Nothing more comes.
     Stalled,
 }
 
 /// A body in pieces.
-pub(crate) struct TestBody {
+pub struct TestBody {
     pieces: VecDeque<Vec<u8>>,
     end: End,
 }
 
 impl TestBody {
-    pub(crate) fn new(bytes: &[u8], piece: usize, end: End) -> Self {
+    /// A body of these bytes, in pieces of that size.
+    pub fn new(bytes: &[u8], piece: usize, end: End) -> Self {
         Self {
             pieces: bytes.chunks(piece).map(<[u8]>::to_vec).collect(),
             end,
@@ -549,7 +586,8 @@ impl Body for TestBody {
     }
 }
 
-pub(crate) struct TestSink {
+/// The body of a streamed request, which behaves as its [`Script`] says.
+pub struct TestSink {
     world: Rc<World>,
     upload: Rc<Upload>,
     script: Script,

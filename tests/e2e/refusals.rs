@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use serde_json::Value;
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     form::{BOUNDARY, Form},
     harness::{Harness, assert_error},
     http::{Framing, Request},
+    upload::{File, LANES, Shape},
 };
 
 /// A refused request, and what is said of it.

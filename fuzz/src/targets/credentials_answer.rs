@@ -8,9 +8,9 @@ use telestore_worker::error::Error;
 use telestore_worker::host::Answer;
 use telestore_worker::http::Reply;
 use telestore_worker::isolate::Isolate;
+use telestore_worker::testing::TestHost;
 
 use super::answer;
-use crate::testing::TestHost;
 
 /// Runs the target.
 pub fn run(data: &[u8]) {

@@ -4,11 +4,11 @@
 
 use telestore_worker::error::Error;
 use telestore_worker::http::{Reply, RequestHead};
+use telestore_worker::multipart::testing::naive_boundary;
 use telestore_worker::routes::table::{Route, route};
 use telestore_worker::upload::{Content, RawFile};
 
 use crate::bytes::percent_decode;
-use crate::reading::naive_boundary;
 use crate::request;
 
 /// Runs the target.

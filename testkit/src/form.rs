@@ -5,21 +5,31 @@ use bytes::Bytes;
 use crate::http::Request;
 
 /// The boundary that forms have unless a test is about boundaries.
-pub(crate) const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
+pub const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
 /// A form under construction.
 #[derive(Clone, Debug)]
-pub(crate) struct Form {
+pub struct Form {
     boundary: String,
     body: Vec<Bytes>,
 }
 
+impl Default for Form {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Form {
-    pub(crate) fn new() -> Self {
+    /// A form without parts.
+    #[must_use]
+    pub fn new() -> Self {
         Self::with_boundary(BOUNDARY)
     }
 
-    pub(crate) fn with_boundary(boundary: &str) -> Self {
+    /// A form without parts, and with this boundary.
+    #[must_use]
+    pub fn with_boundary(boundary: &str) -> Self {
         Self {
             boundary: boundary.to_owned(),
             body: Vec::new(),
@@ -27,7 +37,8 @@ impl Form {
     }
 
     /// A text field, as browsers write it.
-    pub(crate) fn field(self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn field(self, name: &str, value: &str) -> Self {
         self.part(
             &format!("Content-Disposition: form-data; name=\"{name}\"\r\n"),
             Bytes::copy_from_slice(value.as_bytes()),
@@ -35,13 +46,8 @@ impl Form {
     }
 
     /// A file, as browsers write it. `filename` goes in as it is: escape it as the client would.
-    pub(crate) fn file(
-        self,
-        name: &str,
-        filename: &str,
-        content_type: &str,
-        content: Bytes,
-    ) -> Self {
+    #[must_use]
+    pub fn file(self, name: &str, filename: &str, content_type: &str, content: Bytes) -> Self {
         self.part(
             &format!(
                 "Content-Disposition: form-data; name=\"{name}\"; filename=\"{filename}\"\r\n\
@@ -52,7 +58,8 @@ impl Form {
     }
 
     /// A part with this header block, each line ended by CRLF, and the content.
-    pub(crate) fn part(mut self, headers: &str, content: Bytes) -> Self {
+    #[must_use]
+    pub fn part(mut self, headers: &str, content: Bytes) -> Self {
         self.body
             .push(format!("--{}\r\n{headers}\r\n", self.boundary).into());
         self.body.push(content);
@@ -61,24 +68,35 @@ impl Form {
     }
 
     /// The bytes as they are, at this place.
-    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.body.push(Bytes::copy_from_slice(bytes));
         self
     }
 
-    pub(crate) fn content_type(&self) -> String {
+    /// The `Content-Type` of the form.
+    #[must_use]
+    pub fn content_type(&self) -> String {
         format!("multipart/form-data; boundary={}", self.boundary)
     }
 
     /// The body with its closing delimiter.
-    pub(crate) fn closed(mut self) -> Vec<Bytes> {
+    #[must_use]
+    pub fn closed(mut self) -> Vec<Bytes> {
         self.body.push(format!("--{}--\r\n", self.boundary).into());
         self.body
     }
 
     /// The upload of this form.
-    pub(crate) fn post(self) -> Request {
-        Request::new("POST", "/upload")
+    #[must_use]
+    pub fn post(self) -> Request {
+        self.post_to("/upload")
+    }
+
+    /// A request that posts this form to a target.
+    #[must_use]
+    pub fn post_to(self, target: &str) -> Request {
+        Request::new("POST", target)
             .header("content-type", &self.content_type())
             .body(self.closed())
     }

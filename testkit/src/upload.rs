@@ -6,14 +6,15 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     form::Form,
     http::{Framing, Request, percent_encode},
+    random::Random,
 };
 
-/// Forms up to this `Content-Length` are read at once.
-pub(crate) const SMALL_FORM_BYTES: u64 = 256 * 1024;
+/// The worker reads a form of up to this `Content-Length` at once.
+pub const SMALL_FORM_BYTES: u64 = 256 * 1024;
 
 /// A client's way to upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// `PUT /upload/{fileName}`, token in the header.
     RawPut,
     /// `POST /upload?fileName=…`, token in the header.
@@ -27,7 +28,8 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 5] = [
+    /// Every shape.
+    pub const ALL: [Self; 5] = [
         Self::RawPut,
         Self::RawPost,
         Self::TokenFirst,
@@ -36,7 +38,8 @@ impl Shape {
     ];
 
     /// The upload of this file with this token.
-    pub(crate) fn request(self, token: &str, file: &File) -> Request {
+    #[must_use]
+    pub fn request(self, token: &str, file: &File) -> Request {
         match self {
             Self::RawPut => Request::new("PUT", &format!("/upload/{}", percent_encode(&file.name)))
                 .bearer(token)
@@ -56,7 +59,8 @@ impl Shape {
     }
 
     /// The lane in which the worker takes such a request, by its name in the log.
-    pub(crate) fn lane(self, request: &Request) -> &'static str {
+    #[must_use]
+    pub fn lane(self, request: &Request) -> &'static str {
         match self {
             Self::RawPut | Self::RawPost => "raw",
             _ if request.framing != Framing::Chunked
@@ -71,7 +75,7 @@ impl Shape {
 }
 
 /// The four lanes, each by one shape, framing and size of file that lead into it.
-pub(crate) const LANES: [(&str, Shape, Framing, usize); 4] = [
+pub const LANES: [(&str, Shape, Framing, usize); 4] = [
     ("raw", Shape::RawPut, Framing::Length, 300_000),
     ("streamed", Shape::TokenFirst, Framing::Length, 300_000),
     ("buffered", Shape::FileFirst, Framing::Length, 300_000),
@@ -80,30 +84,37 @@ pub(crate) const LANES: [(&str, Shape, Framing, usize); 4] = [
 
 /// A file to upload.
 #[derive(Clone, Debug)]
-pub(crate) struct File {
+pub struct File {
+    /// Its name.
     pub name: String,
+    /// Its `Content-Type`.
     pub content_type: String,
+    /// Its bytes.
     pub content: Bytes,
 }
 
 impl File {
     /// A file of so many bytes that look random and are the same in every run.
-    pub(crate) fn of_size(bytes: usize) -> Self {
+    #[must_use]
+    pub fn of_size(bytes: usize) -> Self {
         Self::seeded(bytes, 0x9E37_79B9_7F4A_7C15)
     }
 
     /// Files of different seeds differ.
-    pub(crate) fn seeded(bytes: usize, seed: u64) -> Self {
+    #[must_use]
+    pub fn seeded(bytes: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let mut content = Vec::with_capacity(bytes + 8);
         while content.len() < bytes {
-            content.extend_from_slice(&random.next().to_le_bytes());
+            content.extend_from_slice(&random.next_u64().to_le_bytes());
         }
         content.truncate(bytes);
         Self::new("data.bin", content)
     }
 
-    pub(crate) fn new(name: &str, content: impl Into<Bytes>) -> Self {
+    /// A file of this name and content.
+    #[must_use]
+    pub fn new(name: &str, content: impl Into<Bytes>) -> Self {
         Self {
             name: name.to_owned(),
             content_type: "application/octet-stream".to_owned(),
@@ -111,7 +122,9 @@ impl File {
         }
     }
 
-    pub(crate) fn sha256(&self) -> String {
+    /// The SHA-256 of its bytes, in lower-case hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> String {
         sha256(&self.content)
     }
 
@@ -121,37 +134,9 @@ impl File {
 }
 
 /// SHA-256 in lower-case hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers for the same seed, for ever.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("fits")
-    }
-
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
 }

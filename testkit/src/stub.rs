@@ -1,44 +1,49 @@
 //! Servers for what backend-mock can't be told to do.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
 
+use crate::wire::{Head, Rest, Wire};
+
 /// A request as a scripted server got it.
 #[derive(Clone, Debug)]
-pub(crate) struct Received {
-    pub head: String,
+pub struct Received {
+    /// The head.
+    pub head: Head,
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Received {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .split("\r\n")
-            .filter_map(|line| line.split_once(':'))
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
+    /// The first value of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
     }
 
-    pub(crate) fn path(&self) -> &str {
-        self.head.split(' ').nth(1).unwrap_or_default()
+    /// The target.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.head.target
     }
 }
 
 type Script = dyn Fn(&Received) -> Vec<u8> + Send + Sync;
 
 /// A server that answers each request with the bytes that its script gives, and then closes.
-pub(crate) struct Scripted {
+pub struct Scripted {
+    /// Where it listens.
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     received: Arc<Mutex<Vec<Received>>>,
@@ -46,17 +51,21 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    pub(crate) async fn start(
-        script: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
-    ) -> Self {
+    /// Starts one.
+    pub async fn start(script: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::serve(script, true).await
     }
 
-    /// A server that does not close behind its answer: what the answer lacks may still come.
-    pub(crate) async fn that_stays_open(
+    /// A server that does not close after its answer: what the answer lacks may still come.
+    pub async fn that_stays_open(
         script: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
         Self::serve(script, false).await
+    }
+
+    /// A server that must never be called.
+    pub async fn trap() -> Self {
+        Self::start(|_| Vec::new()).await
     }
 
     async fn serve(
@@ -73,12 +82,8 @@ impl Scripted {
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     connections.fetch_add(1, SeqCst);
-                    tokio::spawn(answer(
-                        stream,
-                        Arc::clone(&script),
-                        Arc::clone(&received),
-                        closes,
-                    ));
+                    let (script, received) = (Arc::clone(&script), Arc::clone(&received));
+                    tokio::spawn(answer(stream, script, received, closes));
                 }
             }
         });
@@ -90,21 +95,23 @@ impl Scripted {
         }
     }
 
-    /// A server that must never be called.
-    pub(crate) async fn trap() -> Self {
-        Self::start(|_| Vec::new()).await
-    }
-
-    pub(crate) fn url(&self) -> String {
+    /// Its URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    /// How many connections it has accepted.
+    #[must_use]
+    pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
 
-    pub(crate) fn received(&self) -> Vec<Received> {
-        self.received.lock().expect("lock").clone()
+    /// The requests so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        let received = self.received.lock();
+        received.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -115,46 +122,33 @@ impl Drop for Scripted {
 }
 
 async fn answer(
-    mut stream: TcpStream,
+    stream: TcpStream,
     script: Arc<Script>,
     received: Arc<Mutex<Vec<Received>>>,
     closes: bool,
-) -> Option<()> {
-    let mut bytes = Vec::new();
-    let head_end = loop {
-        if let Some(at) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
-            break at;
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
+) -> io::Result<()> {
+    let mut wire = Wire::new(stream)?;
+    let Some(head) = wire.head().await? else {
+        return Ok(());
     };
-    let body = bytes.split_off(head_end + 4);
-    let mut request = Received {
-        head: String::from_utf8_lossy(&bytes).into_owned(),
-        body,
-    };
-    let length: usize = request
-        .header("content-length")
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(0);
-    while request.body.len() < length {
-        if stream.read_buf(&mut request.body).await.ok()? == 0 {
-            return None;
-        }
-    }
+    let body = wire.whole_body(head.rest()?).await?;
+    let request = Received { head, body };
     let reply = script(&request);
-    received.lock().expect("lock").push(request);
-    stream.write_all(&reply).await.ok()?;
+    received
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(request);
+    wire.write(&reply).await?;
     if !closes {
         // Until the other side has had enough.
-        while stream.read_buf(&mut bytes).await.ok()? > 0 {}
+        wire.whole_body(Rest::UntilClose).await?;
     }
-    stream.shutdown().await.ok()
+    wire.finish().await
 }
 
 /// A reply of this status line and JSON.
-pub(crate) fn json_reply(status: &str, body: &str) -> Vec<u8> {
+#[must_use]
+pub fn json_reply(status: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n{body}",
@@ -164,7 +158,7 @@ pub(crate) fn json_reply(status: &str, body: &str) -> Vec<u8> {
 }
 
 /// An address at which nobody listens.
-pub(crate) async fn closed_port() -> SocketAddr {
+pub async fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     listener.local_addr().expect("an address")
 }

@@ -11,6 +11,15 @@ pub const CLOUD_REQUEST_BYTES: u64 = 50 * 1024 * 1024;
 const ENVELOPE_BYTES: u64 = 16 * 1024;
 /// What a self-hosted Bot API server takes (Bot API, "Using a Local Bot API Server": 2000 MB).
 const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
+/// The largest file that a bot can fetch back from the cloud Bot API, in bytes
+/// (tdlib/telegram-bot-api, `MAX_DOWNLOAD_FILE_SIZE`).
+const CLOUD_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024;
+/// The largest part that a self-hosted Bot API server takes, with room for the envelope.
+const LOCAL_PART_BYTES: u64 = 2_000_000_000;
+/// 100 GiB.
+const USUAL_MAX_FILE_BYTES: u64 = 100 * 1024 * 1024 * 1024;
+/// What a JSON number holds in JavaScript.
+const LARGEST_FILE_BYTES: u64 = (1 << 53) - 1;
 
 /// Everything that a deployer can set.
 #[derive(Debug, Clone)]
@@ -37,6 +46,14 @@ pub struct Config {
     pub outbox_retry_ms: u64,
     /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_policy: RecordPolicy,
+    /// `PART_BYTES`: the largest part of a large file.
+    pub part_bytes: u64,
+    /// `MAX_FILE_BYTES`: the largest file that a resumable upload makes.
+    pub max_file_bytes: u64,
+    /// `LINK_SECRET`. Without it there are no links.
+    pub link_secret: Option<LinkSecret>,
+    /// `INTEGRITY`.
+    pub integrity: Integrity,
 }
 
 impl Config {
@@ -113,6 +130,47 @@ pub enum AllowedOrigins {
     Listed(Vec<String>),
 }
 
+/// When an upload's SHA-256 is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integrity {
+    /// `requested`: when the client sends or wants a digest.
+    Requested,
+    /// `always`.
+    Always,
+}
+
+/// The secret under which links are sealed. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkSecret(String);
+
+impl LinkSecret {
+    /// Fewest bytes: what guessing can't find.
+    const MIN_BYTES: usize = 32;
+
+    /// Checks a secret.
+    ///
+    /// # Errors
+    /// What is wrong with it, continuing "`LINK_SECRET` …".
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() < Self::MIN_BYTES {
+            return Err("has fewer than 32 characters; take what `openssl rand -base64 32` gives");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The secret's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for LinkSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkSecret(…)")
+    }
+}
+
 /// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -178,6 +236,22 @@ impl Config {
                 lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
                 ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
             },
+            part_bytes: number(
+                &get,
+                "PART_BYTES",
+                CLOUD_DOWNLOAD_BYTES,
+                1..=LOCAL_PART_BYTES,
+            )?,
+            max_file_bytes: number(
+                &get,
+                "MAX_FILE_BYTES",
+                USUAL_MAX_FILE_BYTES,
+                1..=LARGEST_FILE_BYTES,
+            )?,
+            link_secret: get("LINK_SECRET")
+                .map(|text| LinkSecret::parse(&text).map_err(|why| problem("LINK_SECRET", why)))
+                .transpose()?,
+            integrity: integrity(get("INTEGRITY").as_deref())?,
         })
     }
 }
@@ -205,6 +279,14 @@ fn base_url(setting: &'static str, text: &str) -> Result<String, ConfigError> {
         ));
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn integrity(text: Option<&str>) -> Result<Integrity, ConfigError> {
+    match text {
+        None | Some("requested") => Ok(Integrity::Requested),
+        Some("always") => Ok(Integrity::Always),
+        Some(_) => Err(problem("INTEGRITY", "is neither `always` nor `requested`")),
+    }
 }
 
 fn origins(text: Option<&str>) -> Result<AllowedOrigins, ConfigError> {

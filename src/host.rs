@@ -79,6 +79,20 @@ pub enum CallFault {
     },
 }
 
+/// An answer whose body is not read yet.
+pub struct Fetched<D> {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Content-Length`. The runtime fails a body that ends before.
+    pub content_length: Option<u64>,
+    /// `Content-Range`, as it came.
+    pub content_range: Option<String>,
+    /// `Retry-After`, as it came.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: D,
+}
+
 /// A durable object: one place that remembers, wherever it is asked from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object<'a> {
@@ -136,7 +150,7 @@ pub struct ClientGone;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SinkClosed;
 
-/// A native pipe stopped before its end: one of its two sides broke. It does not show which.
+/// A pipe stopped before its end: one of its two sides broke. It does not show which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipeBroken;
 
@@ -150,6 +164,12 @@ pub trait Host: Clone + 'static {
     type Sink: Sink<Chunk = Self::Chunk, Body = Self::Body>;
     /// The answer to a POST whose body is written piece by piece. Dropping it aborts the request.
     type Answer: Future<Output = Result<Answer, CallFault>>;
+    /// The body of an answer that is not read yet.
+    type Download: Download;
+    /// Where the body of a streamed reply is written.
+    type ReplySink: ReplySink<Download = Self::Download>;
+    /// The body of a streamed reply, as the client reads it.
+    type ReplyBody: 'static;
 
     /// The time of day.
     fn now(&self) -> UnixMillis;
@@ -163,6 +183,17 @@ pub trait Host: Clone + 'static {
     fn log(&self, line: &str);
     /// Sends a request whose whole body is in memory, and reads the answer. Redirects are not followed.
     fn call(&self, call: Call) -> impl Future<Output = Result<Answer, CallFault>>;
+    /// Begins a GET for these bytes, or for all, and gives the answer as soon as its head is there.
+    /// Redirects are not followed, and the bytes are not compressed on their way. Of the URL the same
+    /// holds as of [`Call::url`]. It has no timeout but the caller's; dropped, it ends the request.
+    fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> impl Future<Output = Result<Fetched<Self::Download>, CallFault>>;
+    /// Makes the body of a streamed reply, of so many bytes. It is written after the reply has gone
+    /// out: nobody reads it before.
+    fn reply_stream(&self, length: u64) -> (Self::ReplySink, Self::ReplyBody);
     /// Begins a POST whose body is written piece by piece. The answer is a separate future. It has no
     /// timeout of its own.
     fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
@@ -239,6 +270,29 @@ pub trait Sink {
     /// Writes a whole incoming body without looking at it.
     fn pipe(&mut self, body: &mut Self::Body) -> impl Future<Output = Result<(), PipeBroken>>;
     /// Ends the body successfully.
+    fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
+}
+
+/// The body of an answer that is not read yet. Dropped, it ends the request.
+pub trait Download: 'static {
+    /// Reads its first bytes, up to so many, and lets the others go.
+    fn read_up_to(self, most_bytes: usize) -> impl Future<Output = Result<Vec<u8>, CallFault>>;
+}
+
+/// The body of a streamed reply, as it is written. Dropped before [`ReplySink::close`], or closed
+/// before all its bytes came, it ends as a broken one, so that the client can't take it for whole.
+pub trait ReplySink: 'static {
+    /// A body that flows into it.
+    type Download;
+    /// Writes a whole body without looking at it.
+    fn pipe(&mut self, body: Self::Download) -> impl Future<Output = Result<(), PipeBroken>>;
+    /// Writes just these bytes of a body. One that ends before them is a broken one.
+    fn pipe_range(
+        &mut self,
+        body: Self::Download,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<(), PipeBroken>>;
+    /// Ends the body well.
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
 }
 

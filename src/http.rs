@@ -8,11 +8,26 @@ use crate::config::AllowedOrigins;
 use crate::error::Error;
 use crate::webhook::Signature;
 
+/// The headers of a request for a file that decide what of it is sent (RFC 9110 sections 13 and 14).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// `Range`.
+    pub range: Option<String>,
+    /// `If-Range`.
+    pub if_range: Option<String>,
+    /// `If-Match`.
+    pub if_match: Option<String>,
+    /// `If-None-Match`.
+    pub if_none_match: Option<String>,
+}
+
 /// The head of a request.
 #[derive(Debug, Clone, Default)]
 pub struct RequestHead {
     /// In upper case.
     pub method: String,
+    /// Scheme and authority of the URL: `https://files.example.org`.
+    pub site: String,
     /// The path of the URL, percent-encoded as it came.
     pub path: String,
     /// The query of the URL, without `?`.
@@ -33,6 +48,26 @@ pub struct RequestHead {
     pub idempotency_key: Option<String>,
     /// The signature of a hook. For other requests it is not read.
     pub signature: Option<Signature>,
+    /// What of a file is wanted; of requests for other things it is not read.
+    pub conditions: Conditions,
+}
+
+/// A reply, whose body may be a stream.
+#[derive(Debug)]
+pub struct Served<S> {
+    /// The reply.
+    pub reply: Reply,
+    /// The body, in place of the reply's own.
+    pub stream: Option<S>,
+}
+
+impl<S> From<Reply> for Served<S> {
+    fn from(reply: Reply) -> Self {
+        Self {
+            reply,
+            stream: None,
+        }
+    }
 }
 
 /// A reply.
@@ -98,6 +133,10 @@ impl Reply {
         }
         match error {
             Error::MethodNotAllowed { allow } => reply.headers.push(("allow", (*allow).to_owned())),
+            // RFC 9110 section 15.5.17.
+            Error::RangeNotSatisfiable { size } => reply
+                .headers
+                .push(("content-range", format!("bytes */{size}"))),
             // RFC 6750 section 3: a request without a token gets the bare challenge.
             Error::TokenRequired => reply
                 .headers
@@ -126,7 +165,7 @@ impl Reply {
             headers: vec![
                 (
                     "access-control-allow-methods",
-                    "GET, POST, PUT, OPTIONS".to_owned(),
+                    "GET, HEAD, POST, PUT, OPTIONS".to_owned(),
                 ),
                 (
                     "access-control-allow-headers",
@@ -145,7 +184,8 @@ impl Reply {
     /// then every page may read the error.
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
-        const EXPOSED: &str = "Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
+        const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, \
+             ETag, Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
         let allowed = match origins {
             None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
             Some(AllowedOrigins::Listed(listed)) => {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
 use crate::credentials::CredentialStore;
+use crate::files::FileStore;
 use crate::host::UnixMillis;
 use crate::telegram::ChatId;
 use crate::telegram::pace::Pacer;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub pacer: Rc<RefCell<Pacer>>,
     /// Chats that have become supergroups.
     pub migrations: Rc<RefCell<Migrations>>,
+    /// Files that come back.
+    pub files: FileStore,
 }
 
 /// The new ids of chats that have become supergroups (Bot API, `migrate_to_chat_id`).
@@ -115,8 +118,10 @@ impl Isolate {
             return Ok(shared);
         }
         let config = Rc::new(Config::read(variable)?);
+        let credentials = CredentialStore::new(Rc::clone(&config));
         Ok(self.shared.get_or_init(|| Shared {
-            credentials: CredentialStore::new(Rc::clone(&config)),
+            files: FileStore::new(Rc::clone(&config), credentials.clone()),
+            credentials,
             config,
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
             telegram: Rc::default(),

@@ -12,6 +12,7 @@
 //! | [`multipart`] | reading the browser's form, framing the request to Telegram |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`idempotency`] | a repeated upload gets the reply of the first one and is stored once |
+//! | [`files`] | files that come back: ranges, large files, links |
 //! | [`telegram`] | the Bot API's replies and errors, and its pace |
 //! | [`notify`] | notifying the backend, and the outbox |
 //! | [`webhook`] | signed messages to and from the backend |
@@ -24,6 +25,7 @@
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod files;
 pub mod host;
 pub mod http;
 pub mod idempotency;

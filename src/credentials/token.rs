@@ -34,6 +34,12 @@ impl AuthToken {
         format!("Bearer {}", self.0)
     }
 
+    /// The token itself, for being sealed.
+    #[must_use]
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// The key in the cache.
     #[must_use]
     pub fn hash(&self) -> TokenHash {

@@ -70,6 +70,54 @@ extern "C" {
         body: &str,
     ) -> Result<web_sys::Response, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = respond)]
+    pub(super) fn respond_with_stream(
+        status: u16,
+        headers: &str,
+        body: &web_sys::ReadableStream,
+    ) -> Result<web_sys::Response, JsValue>;
+
+    #[wasm_bindgen(js_name = fetchFile)]
+    pub(super) fn fetch_file(
+        url: &str,
+        range: &str,
+        signal: Option<&web_sys::AbortSignal>,
+    ) -> Promise;
+
+    /// The head of an answer, and its body, unread.
+    pub(super) type FetchedHead;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn status(this: &FetchedHead) -> u16;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn length(this: &FetchedHead) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn range(this: &FetchedHead) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = retryAfter)]
+    pub(super) fn retry_after(this: &FetchedHead) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn body(this: &FetchedHead) -> Option<web_sys::ReadableStream>;
+
+    #[wasm_bindgen(js_name = readUpTo)]
+    pub(super) fn read_up_to(body: &web_sys::ReadableStream, most: u32) -> Promise;
+
+    pub(super) fn pipe(
+        body: &web_sys::ReadableStream,
+        writable: &web_sys::WritableStream,
+    ) -> Promise;
+
+    #[wasm_bindgen(js_name = pipeRange)]
+    pub(super) fn pipe_range(
+        body: &web_sys::ReadableStream,
+        writable: &web_sys::WritableStream,
+        start: f64,
+        end: f64,
+    ) -> Promise;
+
     pub(super) fn exchange(
         url: &str,
         method: &str,

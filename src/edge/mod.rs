@@ -5,12 +5,14 @@
 //! | `runtime` | clock, randomness, timers, log, outgoing requests |
 //! | `body` | reading a request's body |
 //! | `sink` | writing a request's body |
+//! | `download` | files on their way from Telegram to the client |
 //! | `exchange` | request heads in, replies out |
 //! | `objects` | durable objects |
 //! | `js` | bindings that `web-sys` and `worker` lack |
 //! | `glue.js`, `objects.js` | functions that replace ten calls into JavaScript with one |
 
 mod body;
+mod download;
 mod exchange;
 mod js;
 mod objects;
@@ -64,8 +66,8 @@ pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promi
             let mut body = RequestBody::new(request, head.content_length);
             let isolate = ISOLATE.with(|isolate| *isolate);
             let variable = |name| runtime.variable(name);
-            let reply = routes::serve(isolate, variable, &runtime, &head, &mut body).await;
-            exchange::response(&reply).map(JsValue::from)
+            let served = routes::serve(isolate, variable, &runtime, &head, &mut body).await;
+            exchange::response(&served).map(JsValue::from)
         }
     });
     runtime.keep_alive(&promise);

@@ -1,6 +1,7 @@
 //! Clock, randomness, timers, log, outgoing requests.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
@@ -9,15 +10,18 @@ use std::time::Duration;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::AbortController;
+use web_sys::{AbortController, ReadableStream};
 use worker::worker_sys::Context;
 
 use super::body::{JsChunk, RequestBody};
+use super::download::{self, ReplyStream, ResponseBody};
 use super::exchange::header_lines;
 use super::js::{self, Exchanged};
 use super::objects::ask_object;
 use super::sink::StreamSink;
-use crate::host::{Answer, Call, CallFault, Host, Method, Object, ObjectFault, Open, UnixMillis};
+use crate::host::{
+    Answer, Call, CallFault, Fetched, Host, Method, Object, ObjectFault, Open, UnixMillis,
+};
 
 /// One request's view of workerd.
 #[derive(Clone)]
@@ -56,6 +60,9 @@ impl Host for Runtime {
     type Body = RequestBody;
     type Sink = StreamSink;
     type Answer = StreamedAnswer;
+    type Download = ResponseBody;
+    type ReplySink = ReplyStream;
+    type ReplyBody = ReadableStream;
 
     fn now(&self) -> UnixMillis {
         // Milliseconds since 1970 are a whole number that both types hold.
@@ -120,6 +127,18 @@ impl Host for Runtime {
         // A limiter that fails admits everybody.
         let admitted = JsFuture::from(js::limit(&limiter, user_id)).await;
         admitted.map_or(true, |admitted| admitted.is_truthy())
+    }
+
+    async fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> Result<Fetched<ResponseBody>, CallFault> {
+        download::fetch(url, range).await
+    }
+
+    fn reply_stream(&self, length: u64) -> (ReplyStream, ReadableStream) {
+        ReplyStream::new(length)
     }
 
     fn open(&self, open: Open) -> (StreamSink, StreamedAnswer) {

@@ -51,14 +51,7 @@ impl Error {
             Self::Telegram {
                 fault,
                 with_fresh_credentials,
-            } => {
-                let description = describe_telegram(fault);
-                let blamed = fault.blames_credentials();
-                Description {
-                    retryable: description.retryable || (blamed && !with_fresh_credentials),
-                    ..description
-                }
-            }
+            } => unless_fresh(describe_telegram(fault), fault, *with_fresh_credentials),
             Self::IdempotencyKey => rows::BAD_IDEMPOTENCY_KEY.describe(),
             Self::IdempotencyInProgress { retry_after } => {
                 rows::IDEMPOTENCY_IN_PROGRESS.describe().after(*retry_after)
@@ -69,7 +62,32 @@ impl Error {
             Self::SignatureRefused => rows::SIGNATURE_REFUSED.describe(),
             Self::HookMalformed => rows::BAD_HOOK.describe(),
             Self::Outbox(fault) => describe_outbox(*fault),
+            Self::Download {
+                fault,
+                with_fresh_credentials,
+            } => unless_fresh(describe_download(fault), fault, *with_fresh_credentials),
+            Self::FileNotFound => rows::FILE_NOT_FOUND.describe(),
+            Self::TooLargeForBotApi => rows::TOO_LARGE_FOR_BOT_API.describe(),
+            Self::FileNotServed => rows::FILE_NOT_SERVED.describe(),
+            Self::Manifest { why } => rows::MANIFEST_INVALID
+                .saying(format!("The manifest of this file can't be used: {why}")),
+            Self::RangeNotSatisfiable { size } => {
+                rows::RANGE_NOT_SATISFIABLE.saying(format!("The file has {size} bytes"))
+            }
+            Self::PreconditionFailed => rows::PRECONDITION_FAILED.describe(),
+            Self::LinksOff => rows::LINKS_NOT_CONFIGURED.describe(),
+            Self::LinkRequest => rows::BAD_LINK_REQUEST.describe(),
+            Self::LinkInvalid => rows::LINK_INVALID.describe(),
+            Self::LinkExpired => rows::LINK_EXPIRED.describe(),
         }
+    }
+}
+
+/// What Telegram blames on the credentials may go well with fresh ones.
+fn unless_fresh(told: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
+    Description {
+        retryable: told.retryable || (fault.blames_credentials() && !with_fresh),
+        ..told
     }
 }
 
@@ -136,6 +154,24 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
             ..rows::OUTCOME_UNKNOWN.describe()
         },
         TelegramFault::NoIds => rows::FILE_ID_MISSING.describe(),
+    }
+}
+
+/// The same faults, where a file was to come back.
+fn describe_download(fault: &TelegramFault) -> Description {
+    match fault {
+        TelegramFault::RetryAfter {
+            description,
+            seconds,
+        } => rows::DOWNLOAD_RATE_LIMITED
+            .saying(description)
+            .after(*seconds),
+        TelegramFault::Failed { description } => {
+            rows::DOWNLOAD_FAILED.saying_or(description.as_deref())
+        }
+        TelegramFault::Unreachable => rows::DOWNLOAD_UNREACHABLE.describe(),
+        TelegramFault::Stalled => rows::DOWNLOAD_TIMEOUT.describe(),
+        fault => describe_telegram(fault),
     }
 }
 

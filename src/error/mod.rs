@@ -95,6 +95,39 @@ pub enum Error {
     HookMalformed,
     /// The outbox did not answer.
     Outbox(ObjectFault),
+    /// Telegram did not give the file.
+    Download {
+        /// Why.
+        fault: TelegramFault,
+        /// As of [`Error::Telegram`].
+        with_fresh_credentials: bool,
+    },
+    /// The id is no file's, or another bot's.
+    FileNotFound,
+    /// The file is in one message, and larger than the cloud Bot API gives back.
+    TooLargeForBotApi,
+    /// No web server has the path that the Bot API server gives.
+    FileNotServed,
+    /// The document begins like a manifest, and is none.
+    Manifest {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The file has no such bytes.
+    RangeNotSatisfiable {
+        /// Bytes of the file.
+        size: u64,
+    },
+    /// The file is not the version that `If-Match` names.
+    PreconditionFailed,
+    /// There is no `LINK_SECRET` to seal links under.
+    LinksOff,
+    /// The body of a request for a link is not what it should be.
+    LinkRequest,
+    /// The link was not sealed under this secret, or was tampered with.
+    LinkInvalid,
+    /// The link's time is over.
+    LinkExpired,
 }
 
 /// An error as a reply shows it. `code` is stable; the texts may be refined.
@@ -168,6 +201,10 @@ impl Error {
     /// Whether Telegram refused the credentials, so that fresh ones may help.
     #[must_use]
     pub fn blames_credentials(&self) -> bool {
-        matches!(self, Self::Telegram { fault, .. } if fault.blames_credentials())
+        matches!(
+            self,
+            Self::Telegram { fault, .. } | Self::Download { fault, .. }
+                if fault.blames_credentials()
+        )
     }
 }

@@ -496,6 +496,122 @@ pub(super) const OUTBOX_FAILED: Row = Row {
     hint: "Try again shortly.",
 };
 
+pub(super) const DOWNLOAD_RATE_LIMITED: Row = Row {
+    status: 429,
+    code: "rate_limited",
+    retryable: true,
+    error: "Too Many Requests",
+    hint: "Telegram limits how often a bot may ask. Try again when retryAfter seconds are over.",
+};
+
+pub(super) const DOWNLOAD_FAILED: Row = Row {
+    status: 502,
+    code: "telegram_failed",
+    retryable: true,
+    error: "Telegram download failed",
+    hint: "Telegram has trouble. Try again shortly.",
+};
+
+pub(super) const DOWNLOAD_UNREACHABLE: Row = Row {
+    status: 502,
+    code: "telegram_unreachable",
+    retryable: true,
+    error: "Telegram download failed",
+    hint: "Telegram could not be reached. Try again shortly.",
+};
+
+pub(super) const DOWNLOAD_TIMEOUT: Row = Row {
+    status: 504,
+    code: "telegram_timeout",
+    retryable: true,
+    error: "Telegram download failed",
+    hint: "Telegram did not answer in time. Try again shortly.",
+};
+
+pub(super) const FILE_NOT_FOUND: Row = Row {
+    status: 404,
+    code: "file_not_found",
+    retryable: false,
+    error: "File not found",
+    hint: "Take the fileId from the upload's reply. A file is there for the user whose bot \
+        sent it.",
+};
+
+pub(super) const TOO_LARGE_FOR_BOT_API: Row = Row {
+    status: 413,
+    code: "too_large_for_bot_api",
+    retryable: false,
+    error: "Bad Request: file is too big",
+    hint: "Telegram's own Bot API gives back no file over 20 MB. Upload it in parts, with a \
+        resumable upload, or use a self-hosted Bot API server.",
+};
+
+pub(super) const FILE_NOT_SERVED: Row = Row {
+    status: 502,
+    code: "file_not_served",
+    retryable: false,
+    error: "The Bot API server names a file that is not served",
+    hint: "A self-hosted Bot API server needs a web server beside it that serves its working \
+        directory under /file/bot<token>/.",
+};
+
+pub(super) const MANIFEST_INVALID: Row = Row {
+    status: 502,
+    code: "manifest_invalid",
+    retryable: false,
+    error: "The manifest of this file can't be used",
+    hint: "Add ?raw=1 to get the document itself.",
+};
+
+pub(super) const RANGE_NOT_SATISFIABLE: Row = Row {
+    status: 416,
+    code: "range_not_satisfiable",
+    retryable: false,
+    error: "The file has no such bytes",
+    hint: "Ask for a range that begins within the file.",
+};
+
+pub(super) const PRECONDITION_FAILED: Row = Row {
+    status: 412,
+    code: "precondition_failed",
+    retryable: false,
+    error: "The file is not the one that If-Match names",
+    hint: "Ask without If-Match, or with the file's ETag.",
+};
+
+pub(super) const LINKS_NOT_CONFIGURED: Row = Row {
+    status: 501,
+    code: "links_not_configured",
+    retryable: false,
+    error: "This worker makes no links",
+    hint: "Set a secret of 32 characters or more with: wrangler secret put LINK_SECRET",
+};
+
+pub(super) const BAD_LINK_REQUEST: Row = Row {
+    status: 400,
+    code: "bad_link_request",
+    retryable: false,
+    error: "Malformed request: this is no request for a link",
+    hint: "Send JSON such as {\"expiresIn\":3600}, in seconds, at most 604800. The fields name \
+        and inline are optional.",
+};
+
+pub(super) const LINK_INVALID: Row = Row {
+    status: 403,
+    code: "link_invalid",
+    retryable: false,
+    error: "The link is not valid",
+    hint: "Copy the whole link. Links end when the deployer changes LINK_SECRET.",
+};
+
+pub(super) const LINK_EXPIRED: Row = Row {
+    status: 403,
+    code: "link_expired",
+    retryable: false,
+    error: "The link has expired",
+    hint: "Ask for a new link.",
+};
+
 /// Every row.
 pub const ALL: &[Row] = &[
     NOT_FOUND,
@@ -553,6 +669,20 @@ pub const ALL: &[Row] = &[
     IDEMPOTENCY_UNREACHABLE,
     OUTBOX_NOT_BOUND,
     OUTBOX_FAILED,
+    DOWNLOAD_RATE_LIMITED,
+    DOWNLOAD_FAILED,
+    DOWNLOAD_UNREACHABLE,
+    DOWNLOAD_TIMEOUT,
+    FILE_NOT_FOUND,
+    TOO_LARGE_FOR_BOT_API,
+    FILE_NOT_SERVED,
+    MANIFEST_INVALID,
+    RANGE_NOT_SATISFIABLE,
+    PRECONDITION_FAILED,
+    LINKS_NOT_CONFIGURED,
+    BAD_LINK_REQUEST,
+    LINK_INVALID,
+    LINK_EXPIRED,
 ];
 
 #[cfg(test)]

@@ -2,15 +2,19 @@
 //! of its own, which returns a reply or an error.
 
 mod check;
+mod config;
+mod download;
 mod health;
 pub mod hooks;
+mod link;
+mod page;
 pub mod table;
 mod upload;
 
 use crate::config::ConfigError;
 use crate::error::Error;
 use crate::host::{Body as _, Host, within};
-use crate::http::{Reply, RequestHead};
+use crate::http::{Reply, RequestHead, Served};
 use crate::isolate::{Isolate, Shared};
 use crate::text::hex;
 use table::{Route, route};
@@ -51,7 +55,7 @@ pub async fn serve<H: Host>(
     host: &H,
     head: &RequestHead,
     body: &mut H::Body,
-) -> Reply {
+) -> Served<H::ReplyBody> {
     let mut random = [0; 12];
     host.fill_random(&mut random);
     let id = hex(&random);
@@ -61,28 +65,39 @@ pub async fn serve<H: Host>(
         head,
         id: &id,
     };
-    let mut reply = answer(&request, body)
+    let mut served = answer(&request, body)
         .await
-        .unwrap_or_else(|error| Reply::error(&error, &id));
-    if reply.status >= 400 {
+        .unwrap_or_else(|error| Reply::error(&error, &id).into());
+    if served.reply.status >= 400 {
         drain(host, head, body).await;
     }
     let origins = request
         .shared
         .ok()
         .map(|shared| &shared.config.allowed_origins);
+    let mut reply = served.reply;
     reply.headers.push(("x-request-id", id.clone()));
-    reply.with_cors(origins, head.origin.as_deref())
+    served.reply = reply.with_cors(origins, head.origin.as_deref());
+    served
 }
 
-async fn answer<H: Host>(request: &Request<'_, H>, body: &mut H::Body) -> Result<Reply, Error> {
-    match route(request.head)? {
+async fn answer<H: Host>(
+    request: &Request<'_, H>,
+    body: &mut H::Body,
+) -> Result<Served<H::ReplyBody>, Error> {
+    let reply = match route(request.head)? {
+        Route::File(id) => return download::serve_file(request, &id).await,
+        Route::Link(sealed) => return download::serve_link(request, &sealed).await,
+        Route::MakeLink(id) => link::serve(request, &id, body).await,
+        Route::Page => Ok(page::serve()),
+        Route::Config => config::serve(request),
         Route::Preflight => Ok(Reply::preflight(request.head)),
         Route::Health => Ok(health::serve()),
         Route::Upload(content) => Ok(upload::serve(request, content, body).await),
         Route::Check => check::serve(request).await,
         Route::Hook(hook) => hooks::serve(request, hook, body).await,
-    }
+    };
+    reply.map(Served::from)
 }
 
 async fn drain<H: Host>(host: &H, head: &RequestHead, body: &mut H::Body) {

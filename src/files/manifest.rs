@@ -75,7 +75,7 @@ pub enum ManifestFault {
 }
 
 impl ManifestFault {
-    /// What is wrong, after "The manifest of this file can't be used: ".
+    /// What is wrong, continuing "The manifest of this file cannot be used: ".
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,7 +84,7 @@ impl ManifestFault {
             Self::PartCount => "it has no parts, or too many",
             Self::PartSize => "a part is empty, or the file is too large",
             Self::Sum => "the sizes of the parts do not add up to the file's",
-            Self::PartField => "a part has a message id or a digest that is none",
+            Self::PartField => "a part has an invalid message id or digest",
             Self::Name => "the name is too long",
             Self::PartChanged => "a part has another size than the manifest says",
         }

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use backend_mock::{Data, Options, PasswordCost, Provisioned, Running, Server};
+use backend_mock::{BackendOptions, Data, Options, Provisioned, Running, Server};
 use serde_json::Value;
 
 use crate::{
@@ -33,7 +33,7 @@ pub static HEAVY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub struct Settings {
     host: Option<Arc<dyn Host>>,
     variables: Vec<(&'static str, Option<String>)>,
-    backend: Options,
+    backend: BackendOptions,
     has_objects: bool,
     isolates: usize,
 }
@@ -43,7 +43,7 @@ impl Default for Settings {
         Self {
             host: None,
             variables: Vec::new(),
-            backend: Options::default(),
+            backend: BackendOptions::default(),
             has_objects: true,
             isolates: 1,
         }
@@ -113,11 +113,13 @@ impl Harness {
     pub async fn start(settings: Settings) -> Self {
         let backend = Server::start(Options {
             listen: "127.0.0.1:0".to_owned(),
-            data: Data::Memory,
             demo: true,
             control: true,
-            password_cost: PasswordCost::default(),
-            ..settings.backend
+            backend: BackendOptions {
+                data: Data::Memory,
+                ..settings.backend
+            },
+            ..Options::default()
         })
         .await
         .expect("backend-mock starts");

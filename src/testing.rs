@@ -19,8 +19,8 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::credentials::revocations;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
-    Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Download, Fetched, Host, Object, ObjectFault,
+    Open, PipeBroken, ReplySink, Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
 };
 
 use crate::idempotency;
@@ -29,6 +29,9 @@ use crate::notify::outbox;
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
 type Answers = (&'static str, VecDeque<Result<Answer, CallFault>>);
+
+/// What answers to requests for files.
+type FileServer = dyn Fn(&str, Option<Range<u64>>) -> Result<Fetched<TestDownload>, CallFault>;
 
 /// When a streamed request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +133,9 @@ pub struct World {
     pub asked: RefCell<Vec<(String, String)>>,
     /// The calls that were made.
     pub calls: RefCell<Vec<Seen>>,
+    file_server: RefCell<Option<Box<FileServer>>>,
+    /// What the file server was asked for.
+    pub fetched: RefCell<Vec<(String, Option<Range<u64>>)>>,
     /// The streamed requests that were made.
     pub uploads: RefCell<Vec<Rc<Upload>>>,
     /// The log.
@@ -167,6 +173,14 @@ impl TestHost {
         let mut all = self.0.answers.borrow_mut();
         all.retain(|(known, _)| *known != part);
         all.push((part, answers.into_iter().collect()));
+    }
+
+    /// Lets this answer to requests for files.
+    pub fn file_server(
+        &self,
+        server: impl Fn(&str, Option<Range<u64>>) -> Result<Fetched<TestDownload>, CallFault> + 'static,
+    ) {
+        *self.0.file_server.borrow_mut() = Some(Box::new(server));
     }
 
     /// Sets how Telegram behaves towards the next streamed request that has no script yet.
@@ -320,6 +334,9 @@ impl Host for TestHost {
     type Body = TestBody;
     type Sink = TestSink;
     type Answer = Pin<Box<dyn Future<Output = Result<Answer, CallFault>>>>;
+    type Download = TestDownload;
+    type ReplySink = TestReplySink;
+    type ReplyBody = Rc<Delivered>;
 
     fn now(&self) -> UnixMillis {
         self.0.now.get()
@@ -379,6 +396,28 @@ impl Host for TestHost {
         } else {
             answers[0].clone()
         }
+    }
+
+    async fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> Result<Fetched<TestDownload>, CallFault> {
+        self.0
+            .fetched
+            .borrow_mut()
+            .push((url.clone(), range.clone()));
+        self.sleep(self.0.call_ms.get()).await;
+        let server = self.0.file_server.borrow();
+        server.as_ref().expect("a file server")(&url, range)
+    }
+
+    fn reply_stream(&self, length: u64) -> (TestReplySink, Rc<Delivered>) {
+        let delivered = Rc::new(Delivered {
+            length,
+            ..Delivered::default()
+        });
+        (TestReplySink(Rc::clone(&delivered)), delivered)
     }
 
     fn open(&self, open: Open) -> (TestSink, Self::Answer) {
@@ -653,5 +692,76 @@ impl Sink for TestSink {
 impl Drop for TestSink {
     fn drop(&mut self) {
         self.upload.aborted.set(!self.upload.closed.get());
+    }
+}
+
+/// The body of an answer to a request for a file.
+pub struct TestDownload {
+    /// What comes.
+    pub bytes: Vec<u8>,
+    /// The connection breaks after the bytes.
+    pub breaks: bool,
+}
+
+impl Download for TestDownload {
+    async fn read_up_to(self, most_bytes: usize) -> Result<Vec<u8>, CallFault> {
+        if self.breaks && most_bytes > self.bytes.len() {
+            return Err(CallFault::Network);
+        }
+        Ok(self.bytes.into_iter().take(most_bytes).collect())
+    }
+}
+
+/// The body of a streamed reply, as the client got it.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// What `Content-Length` says, in bytes.
+    pub length: u64,
+    /// What came.
+    pub bytes: RefCell<Vec<u8>>,
+    /// It ended well, and has all its bytes.
+    pub whole: Cell<bool>,
+    /// It was broken off.
+    pub broken: Cell<bool>,
+}
+
+/// Where a streamed reply goes.
+pub struct TestReplySink(Rc<Delivered>);
+
+impl ReplySink for TestReplySink {
+    type Download = TestDownload;
+
+    async fn pipe(&mut self, body: TestDownload) -> Result<(), PipeBroken> {
+        self.0.bytes.borrow_mut().extend(&body.bytes);
+        if body.breaks { Err(PipeBroken) } else { Ok(()) }
+    }
+
+    async fn pipe_range(
+        &mut self,
+        body: TestDownload,
+        range: Range<u64>,
+    ) -> Result<(), PipeBroken> {
+        let end = usize::try_from(range.end)
+            .expect("fits")
+            .min(body.bytes.len());
+        let start = usize::try_from(range.start).expect("fits").min(end);
+        self.0.bytes.borrow_mut().extend(&body.bytes[start..end]);
+        if (end as u64) < range.end {
+            Err(PipeBroken)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn close(self) -> Result<(), SinkClosed> {
+        let whole = self.0.bytes.borrow().len() as u64 == self.0.length;
+        self.0.whole.set(whole);
+        if whole { Ok(()) } else { Err(SinkClosed) }
+    }
+}
+
+impl Drop for TestReplySink {
+    fn drop(&mut self) {
+        self.0.broken.set(!self.0.whole.get());
     }
 }

@@ -1,4 +1,4 @@
-//! How each error is told: its row of the table, and what the moment adds to it.
+//! Each error as a reply shows it: its row of the table, and the details of this occurrence.
 
 use super::{Description, Error, rows};
 use crate::credentials::BackendFault;
@@ -6,15 +6,15 @@ use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
-/// Seconds after which an upload that found no room may be tried again.
+/// Seconds after which an upload that found no room may try again.
 const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
-/// The same for a user whom the rate limit keeps out: the shorter of Cloudflare's two periods.
+/// The same for a user over the rate limit: the shorter of Cloudflare's two periods.
 const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
-/// The same for a backend that asked for patience without saying how much.
+/// The same for a backend that answered 429 without `Retry-After`.
 const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 
 impl Error {
-    /// How the error is told.
+    /// The error as a reply shows it.
     #[must_use]
     pub fn describe(&self) -> Description {
         match self {
@@ -51,14 +51,7 @@ impl Error {
             Self::Telegram {
                 fault,
                 with_fresh_credentials,
-            } => {
-                let told = describe_telegram(fault);
-                let blamed = fault.blames_credentials();
-                Description {
-                    retryable: told.retryable || (blamed && !with_fresh_credentials),
-                    ..told
-                }
-            }
+            } => unless_fresh(describe_telegram(fault), fault, *with_fresh_credentials),
             Self::IdempotencyKey => rows::BAD_IDEMPOTENCY_KEY.describe(),
             Self::IdempotencyInProgress { retry_after } => {
                 rows::IDEMPOTENCY_IN_PROGRESS.describe().after(*retry_after)
@@ -69,7 +62,32 @@ impl Error {
             Self::SignatureRefused => rows::SIGNATURE_REFUSED.describe(),
             Self::HookMalformed => rows::BAD_HOOK.describe(),
             Self::Outbox(fault) => describe_outbox(*fault),
+            Self::Download {
+                fault,
+                with_fresh_credentials,
+            } => unless_fresh(describe_download(fault), fault, *with_fresh_credentials),
+            Self::FileNotFound => rows::FILE_NOT_FOUND.describe(),
+            Self::TooLargeForBotApi => rows::TOO_LARGE_FOR_BOT_API.describe(),
+            Self::FileNotServed => rows::FILE_NOT_SERVED.describe(),
+            Self::Manifest { why } => rows::MANIFEST_INVALID
+                .saying(format!("The manifest of this file can't be used: {why}")),
+            Self::RangeNotSatisfiable { size } => {
+                rows::RANGE_NOT_SATISFIABLE.saying(format!("The file has {size} bytes"))
+            }
+            Self::PreconditionFailed => rows::PRECONDITION_FAILED.describe(),
+            Self::LinksOff => rows::LINKS_NOT_CONFIGURED.describe(),
+            Self::LinkRequest => rows::BAD_LINK_REQUEST.describe(),
+            Self::LinkInvalid => rows::LINK_INVALID.describe(),
+            Self::LinkExpired => rows::LINK_EXPIRED.describe(),
         }
+    }
+}
+
+/// What Telegram blames on the credentials may go well with fresh ones.
+fn unless_fresh(told: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
+    Description {
+        retryable: told.retryable || (fault.blames_credentials() && !with_fresh),
+        ..told
     }
 }
 
@@ -139,6 +157,24 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
     }
 }
 
+/// The same faults, where a file was to come back.
+fn describe_download(fault: &TelegramFault) -> Description {
+    match fault {
+        TelegramFault::RetryAfter {
+            description,
+            seconds,
+        } => rows::DOWNLOAD_RATE_LIMITED
+            .saying(description)
+            .after(*seconds),
+        TelegramFault::Failed { description } => {
+            rows::DOWNLOAD_FAILED.saying_or(description.as_deref())
+        }
+        TelegramFault::Unreachable => rows::DOWNLOAD_UNREACHABLE.describe(),
+        TelegramFault::Stalled => rows::DOWNLOAD_TIMEOUT.describe(),
+        fault => describe_telegram(fault),
+    }
+}
+
 fn describe_idempotency(fault: ObjectFault) -> Description {
     match fault {
         ObjectFault::NotBound => rows::IDEMPOTENCY_UNAVAILABLE.describe(),
@@ -157,13 +193,13 @@ fn describe_outbox(fault: ObjectFault) -> Description {
     }
 }
 
-/// `50 MB`, as TeleStore writes it; smaller limits in bytes.
+/// `50 MB`, as TeleStore writes it. Limits under 1 MB are in bytes.
 fn megabytes(bytes: u64) -> String {
     const MB: u64 = 1024 * 1024;
     match bytes {
         0..MB => format!("{bytes} bytes"),
         _ if bytes.is_multiple_of(MB) => format!("{} MB", bytes / MB),
-        // Rounded down, so that a file of the size that is named does fit.
+        // Rounded down, so that a file of the stated size fits.
         _ => format!("{}.{:02} MB", bytes / MB, bytes % MB * 100 / MB),
     }
 }

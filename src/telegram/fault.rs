@@ -96,10 +96,7 @@ impl TelegramFault {
             // Success without a result: the file may be stored.
             200..=299 => Self::OutcomeUnknown { timed_out: false },
             413 => Self::TooLarge,
-            429 => Self::RetryAfter {
-                description: "Too Many Requests".to_owned(),
-                seconds: answer.retry_after().unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
-            },
+            429 => Self::too_many_requests(answer.retry_after()),
             // The gateway had forwarded the request and got no answer in time. 520 and 524 are
             // Cloudflare's own codes (developers.cloudflare.com, "Cloudflare 5xx errors").
             504 | 520 | 524 => Self::OutcomeUnknown {
@@ -109,6 +106,15 @@ impl TelegramFault {
                 description: "Telegram upload failed".to_owned(),
             },
             _ => Self::Failed { description: None },
+        }
+    }
+
+    /// A 429 without the Bot API's JSON.
+    #[must_use]
+    pub fn too_many_requests(retry_after_seconds: Option<u32>) -> Self {
+        Self::RetryAfter {
+            description: "Too Many Requests".to_owned(),
+            seconds: retry_after_seconds.unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
         }
     }
 

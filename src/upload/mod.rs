@@ -7,10 +7,10 @@
 //! small     a small form                 read at once, then sent like a held one
 //! ```
 //!
-//! A lane finds out whose file it is and what it is called, and makes it a [`Source`]. From there on all
-//! lanes are one: [`Upload::send`] takes the idempotency key or replays what the key stands for, waits
-//! for the file's turn, and lets the source pour into a delivery, whose `commit` writes the closing
-//! boundary. Then [`Upload::conclude`] tells the backend.
+//! A lane finds out who sends the file and what it is called, and makes it a [`Source`]. After that all
+//! lanes are the same: [`Upload::send`] takes the idempotency key, or replays the reply that the key
+//! stands for. It waits for the file's turn and lets the source pour into a delivery, whose `commit`
+//! writes the closing boundary. Then [`Upload::conclude`] notifies the backend.
 
 mod delivery;
 mod incoming;
@@ -55,23 +55,23 @@ const SMALL_FORM_BYTES: u64 = 256 * 1024;
 /// What a form may have beside its file, in bytes: fields, headers, preamble and epilogue. A form
 /// whose `Content-Length` is over the file limit by more than this is refused unread.
 const MAX_FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
-/// How often a file that is held is sent at most. Each try after the first has a reason of its own.
+/// How often a held file is sent at most. Each try after the first needs a reason of its own.
 const MAX_TRIES: u32 = 3;
 const EVENT_ID_BYTES: usize = 16;
 
-/// What a request brings.
+/// The body of an upload request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A form.
     Form {
-        /// Of the multipart body.
+        /// The boundary of the multipart body.
         boundary: String,
     },
     /// The file itself.
     Raw(RawFile),
 }
 
-/// What the URL says of a raw upload.
+/// What the URL says about a raw upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFile {
     /// The file's name; may be empty.
@@ -82,12 +82,12 @@ pub struct RawFile {
     pub user_id: Option<String>,
 }
 
-/// Puts the request's file into the user's channel, and tells the backend.
+/// Puts the request's file into the user's channel, and notifies the backend.
 ///
 /// `request_id` is part of the reply, which is kept for a repeat of this upload.
 ///
 /// # Errors
-/// Why not. Unless the error says otherwise, nothing was stored.
+/// Why the file is not stored. Unless the error says otherwise, nothing was stored.
 pub async fn upload<H: Host>(
     host: &H,
     shared: &Shared,
@@ -131,7 +131,7 @@ fn idempotency_key(head: &RequestHead) -> Result<Option<IdempotencyKey>, Error> 
         .transpose()
 }
 
-/// One upload under way.
+/// A running upload.
 struct Upload<'a, H: Host> {
     host: &'a H,
     shared: &'a Shared,
@@ -141,11 +141,11 @@ struct Upload<'a, H: Host> {
     attempt: &'a Attempt<'a, H>,
 }
 
-/// What sending a file came to.
+/// The outcome of sending a file.
 enum Sent {
     /// Telegram has it.
     Stored(StoredFile),
-    /// Telegram has it since an earlier upload with the same idempotency key. This was the reply's body.
+    /// An earlier upload with the same idempotency key has stored it. This was the body of its reply.
     Before(String),
 }
 
@@ -153,22 +153,22 @@ enum Sent {
 struct StoredFile {
     stored: Stored,
     credentials: Rc<Credentials>,
-    /// Where it is, if that is not the chat that the credentials name.
+    /// The chat that holds it, if that is not the one in the credentials.
     migrated_to: Option<ChatId>,
     file: FileInfo,
     size: u64,
 }
 
-/// Whose file it is, and how it is to be posted.
+/// Who sends a file, and how to post it.
 struct Addressed<'a> {
     token: &'a AuthToken,
     fields: &'a Fields,
     credentials: Rc<Credentials>,
     source: credentials::Source,
     file: &'a FileInfo,
-    /// `None` when the form may still give one.
+    /// `None` while the form may still bring one.
     caption: Option<&'a str>,
-    /// Bytes, where they are known.
+    /// Bytes, if known.
     size: Option<u64>,
 }
 
@@ -202,7 +202,7 @@ impl<'a, H: Host> Upload<'a, H> {
         }
     }
 
-    /// The body is the file: it goes on without being looked at.
+    /// The body is the file. It is forwarded without being looked at.
     async fn raw(
         &mut self,
         head: &RequestHead,
@@ -259,7 +259,7 @@ impl<'a, H: Host> Upload<'a, H> {
         }
     }
 
-    /// The token is known: each piece of the file is written on as it comes.
+    /// The token is known, so each piece of the file is forwarded as it arrives.
     async fn streamed(
         &mut self,
         token: AuthToken,
@@ -293,7 +293,7 @@ impl<'a, H: Host> Upload<'a, H> {
         self.send(addressed, form).await
     }
 
-    /// The token comes after the file: its pieces are held, within the isolate's budget.
+    /// The token comes after the file, so the file is held, within the isolate's budget.
     async fn buffered(
         &mut self,
         length: Option<u64>,
@@ -302,8 +302,8 @@ impl<'a, H: Host> Upload<'a, H> {
     ) -> Result<Sent, Error> {
         self.report.lane = Some(Lane::Buffered);
         let budget = &self.shared.budget;
-        // What is on its way is not reserved, or a client that sends slowly would keep others out with
-        // bytes that it has not sent.
+        // The announced length is not reserved: a slow client would keep others out with bytes that it
+        // has not sent.
         let announced = length.unwrap_or_default();
         if !budget.has_room(announced) {
             return Err(self.no_room(announced));
@@ -332,7 +332,7 @@ impl<'a, H: Host> Upload<'a, H> {
             .await
     }
 
-    /// The form is small: it is read at once, and then sent like one that was held.
+    /// The form is small. It is read at once, and then sent like a held one.
     async fn small(&mut self, boundary: &str, body: &mut H::Body) -> Result<Sent, Error> {
         self.report.lane = Some(Lane::Small);
         let whole = self.progress().watch(body.read_whole()).await?;
@@ -343,7 +343,7 @@ impl<'a, H: Host> Upload<'a, H> {
             match step {
                 Step::FileBegin(found) => part = Some(found),
                 Step::File(range) => content = range,
-                // Nothing can be held from before the only slice.
+                // There is no earlier slice from which bytes could be held.
                 Step::FileHeld(_) | Step::FileEnd => {}
             }
         }
@@ -356,7 +356,7 @@ impl<'a, H: Host> Upload<'a, H> {
             .await
     }
 
-    /// The whole file is here.
+    /// Sends a file of which the worker has all bytes.
     async fn send_held(
         &mut self,
         part: &FilePart,
@@ -385,10 +385,9 @@ impl<'a, H: Host> Upload<'a, H> {
         self.send(addressed, held).await
     }
 
-    /// Sends a file, unless an earlier upload with the same key did. A file that is here as a whole is
-    /// sent again where nothing was stored and something has changed: there are fresh credentials in
-    /// place of those that Telegram refused, the chat's new id is known, or the time that Telegram
-    /// asked for is over.
+    /// Sends a file, unless an earlier upload with the same key has. A held file is sent again if nothing
+    /// was stored and something has changed: there are fresh credentials instead of those that Telegram
+    /// refused, the chat's new id is known, or the time that Telegram asked to wait has passed.
     async fn send(
         &mut self,
         mut to: Addressed<'_>,
@@ -408,7 +407,7 @@ impl<'a, H: Host> Upload<'a, H> {
                 Err(error)
                     if source.can_pour_again()
                         && tries < MAX_TRIES
-                        && target.may_do_better(&error) =>
+                        && target.may_succeed_after(&error) =>
                 {
                     tries += 1;
                     if error.blames_credentials() {
@@ -420,8 +419,8 @@ impl<'a, H: Host> Upload<'a, H> {
         }
     }
 
-    /// Reads the file of a repeat without sending it, and returns the reply to the earlier upload. A
-    /// file whose length tells that it is another one is not read.
+    /// Reads the file of a repeat without sending it, and returns the reply to the earlier upload. If its
+    /// length shows that it is another file, it is not read.
     async fn replay(
         &self,
         earlier: Earlier,
@@ -479,7 +478,7 @@ impl<'a, H: Host> Upload<'a, H> {
         })
     }
 
-    /// Tells the backend, and writes the receipt.
+    /// Notifies the backend, and writes the receipt.
     async fn conclude(&mut self, sent: StoredFile, request_id: &str) -> Receipt {
         let began = self.host.now();
         let downloadable =
@@ -487,7 +486,7 @@ impl<'a, H: Host> Upload<'a, H> {
         let message = Message::new(&self.event(&sent, began));
         let mut receipt = Receipt::new(sent, downloadable);
         let attempt = self.attempt;
-        // At once: until then a repeat would be told that nobody knows what became of the file.
+        // At the same time: until the outcome is recorded, a repeat gets `outcome_unknown`.
         let recorded = attempt.stored(|| receipt.to_json(request_id), &message);
         let notified = notify::deliver(self.host, &self.shared.config, &message);
         let ((), notified) = join(recorded, notified).await;
@@ -523,7 +522,7 @@ impl<'a, H: Host> Upload<'a, H> {
         Progress::new(self.host, self.config().telegram_timeout_ms, self.deadline)
     }
 
-    /// The credentials that the token earns, if whoever the client says it is agrees.
+    /// The credentials that the token earns, if its user is the one that the request names.
     async fn credentials(
         &mut self,
         token: &AuthToken,
@@ -554,7 +553,7 @@ impl<'a, H: Host> Upload<'a, H> {
         Ok(())
     }
 
-    /// Whether a file of this size can be stored, as far as the size is known.
+    /// Checks that a file of this size can be stored, if the size is known.
     fn check_size(&self, size: Option<u64>) -> Result<(), Error> {
         match size {
             Some(0) => Err(Error::EmptyFile),
@@ -574,7 +573,7 @@ impl<'a, H: Host> Upload<'a, H> {
 }
 
 impl StoredFile {
-    /// Telegram's idea of the file's type, or the browser's.
+    /// The file's type, according to Telegram or else to the browser.
     fn mime_type(&self) -> &str {
         self.stored
             .mime_type

@@ -35,6 +35,12 @@ pub fn run(data: &[u8]) {
         Ok(Route::Hook(_)) => {
             assert!(head.path.starts_with("/hooks/") && head.method == "POST");
         }
+        Ok(Route::Page | Route::Config | Route::File(_) | Route::Link(_)) => {
+            assert!(["GET", "HEAD"].contains(&head.method.as_str()));
+        }
+        Ok(Route::MakeLink(id)) => {
+            assert!(head.method == "POST" && head.path == format!("/files/{id}/link"));
+        }
         Ok(Route::Upload(Content::Form { boundary })) => {
             assert!(["/", "/upload"].contains(&head.path.as_str()) && head.method == "POST");
             assert_eq!(media, "multipart/form-data");

@@ -358,7 +358,10 @@ async fn a_file_can_be_fetched_back_by_its_bot_alone() {
     let file_path = file["file_path"].as_str().unwrap();
     assert_eq!(file_path, "documents/file_1.txt");
     let content = get(&server, &format!("/file/bot{}/{file_path}", demo.bot_token)).await;
-    assert_eq!((content.status, content.body), (200, b"hello".to_vec()));
+    assert_eq!(
+        (content.status, content.body.clone()),
+        (200, b"hello".to_vec())
+    );
 
     let other = user(&server, Setup::default()).await;
     let refused = get(&server, &format!("/bot{}/{query}", other.bot_token)).await;

@@ -14,8 +14,6 @@ mod keys;
 mod on_postgresql;
 mod openapi;
 mod persistence;
-#[path = "../../../backend/src/store/tests/postgres.rs"]
-mod postgres;
 mod process;
 mod requests;
 mod rotation;

@@ -173,7 +173,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let store = match database {
             Database::Memory => {
-                // The database lives as long as its one connection.
+                // The database ends with its one connection.
                 let only = pool(1).connect_with(options.in_memory(true)).await?;
                 Self {
                     read: only.clone(),

@@ -100,7 +100,7 @@ pub(super) async fn open(database: &Database) -> Result<Store, StoreError> {
     install_default_drivers();
     let store = match database {
         Database::Memory => {
-            // The database lives as long as its one connection.
+            // The database ends with its one connection.
             let only = sqlite(1).connect("sqlite::memory:").await?;
             Store {
                 engine: Engine::Sqlite,

@@ -20,12 +20,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::host::{Host, Object, ObjectFault};
-use crate::notify::Message;
 use crate::telegram::TelegramFault;
 use crate::text::hex;
+use crate::webhook::Message;
 
 pub use object::{answer, wake};
-pub use record::RecordPolicy;
 use record::{Answer, File, Kept, Question, Wish};
 
 /// Most bytes of a key.
@@ -81,15 +80,24 @@ pub struct Earlier {
 }
 
 impl Earlier {
+    /// Whether a repeat with this file is one.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyMismatch`] when it is another file.
+    pub fn check(&self, name: &str, size: u64) -> Result<(), Error> {
+        if self.file.name != name || self.file.size != size {
+            return Err(Error::IdempotencyMismatch);
+        }
+        Ok(())
+    }
+
     /// The reply to that upload, for a repeat with this file.
     ///
     /// # Errors
     /// [`Error::IdempotencyMismatch`] when it was another file, and `outcome_unknown` when nobody knows
     /// what became of it.
     pub fn retell(self, name: &str, size: u64) -> Result<String, Error> {
-        if self.file.name != name || self.file.size != size {
-            return Err(Error::IdempotencyMismatch);
-        }
+        self.check(name, size)?;
         self.reply.ok_or(Error::Telegram {
             fault: TelegramFault::OutcomeUnknown { timed_out: false },
             with_fresh_credentials: false,

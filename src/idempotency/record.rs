@@ -14,22 +14,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::RecordPolicy;
 use crate::host::UnixMillis;
-use crate::notify::Message;
+use crate::webhook::Message;
 
 /// The pause before it is tried again to hand a message over.
 const HAND_OVER_PAUSE_MS: u64 = 60_000;
 /// Most seconds after which a repeat may ask again. The first mostly ends before its lease does.
 const MAX_RETRY_AFTER_SECONDS: u64 = 5;
-
-/// How long things are remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordPolicy {
-    /// For how long an upload that says nothing is taken to be alive, in milliseconds.
-    pub lease_ms: u64,
-    /// For how long a key is remembered from what happened last, in milliseconds.
-    pub ttl_ms: u64,
-}
 
 /// What makes two uploads the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

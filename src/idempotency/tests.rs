@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::IdempotencyKey;
-use super::record::{Answer, File, Kept, Question, Record, RecordPolicy, Wish};
-use crate::notify::Message;
+use super::record::{Answer, File, Kept, Question, Record, Wish};
+use crate::config::RecordPolicy;
+use crate::webhook::Message;
 
 const LEASE_MS: u64 = 60_000;
 const TTL_MS: u64 = 86_400_000;

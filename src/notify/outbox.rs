@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::message::{Message, Undelivered};
 use crate::config::Config;
 use crate::host::{Host, Object, ObjectFault, Storage, StorageFault, UnixMillis, rows};
 use crate::text::rfc3339;
+use crate::webhook::{Message, Undelivered};
 
 /// How long a reply waits for the outbox, in milliseconds. It takes a few, and far longer only when
 /// the object has to move.

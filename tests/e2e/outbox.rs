@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{Harness, assert_error, assert_notification},
-    hook::{SECRET, hook, signed, unix_now},
     http::{Reply, Request},
+    upload::{File, LANES, Shape},
 };
+
+use crate::hook::{SECRET, hook, signed, unix_now};
 
 const OTHER_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 

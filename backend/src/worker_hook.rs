@@ -10,7 +10,7 @@ use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{http::client::http_client, signature::WebhookSecret, time::unix_now};
+use crate::{http_client::http_client, signature::WebhookSecret, time::unix_now};
 
 /// How long the worker may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);

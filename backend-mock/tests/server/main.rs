@@ -2,7 +2,6 @@
 
 mod accounts;
 mod audit;
-mod bot_api;
 mod client;
 mod command_line;
 mod control;

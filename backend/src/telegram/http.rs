@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    http::client::http_client,
+    http_client::http_client,
     telegram::{BotApi, BotToken, BotUser, ChatInfo, TelegramError},
 };
 

@@ -218,8 +218,9 @@ async fn open_emulator(options: &Options) -> Result<Telegram, StartError> {
         },
     };
     let telegram = Telegram::open(&data, options.rate_limits).await?;
-    if let (Data::File(_), Some(url)) = (&options.backend.data, options.backend.existing_database())
-    {
+    let existing = options.backend.existing_database();
+    let existing = existing.map_err(OpenError::from)?;
+    if let (Data::File(_), Some(url)) = (&options.backend.data, existing) {
         let taken = telegram.take_over(&url).await;
         taken.map_err(emulator::OpenError::from)?;
     }

@@ -57,6 +57,7 @@ pub use http::{
     connection::Connection,
     serve::{ListenError, Listening},
 };
+pub use http_client::HttpClientError;
 pub use limits::RequestLimits;
 pub use open::OpenError;
 pub use options::{Data, Options};

@@ -9,6 +9,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
+    http_client::HttpClientError,
     options::{Data, Options},
     secrets::{KeyRing, SecretsError, random},
     store::{
@@ -37,9 +38,9 @@ pub enum OpenError {
     /// There is no encryption key.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// There can be no client of Telegram's Bot API or of the worker.
-    #[error("the HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
+    /// There is no HTTP client for the Bot API or for the worker.
+    #[error(transparent)]
+    Client(#[from] HttpClientError),
 }
 
 /// Opens the database.

@@ -10,7 +10,11 @@ use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{http_client::http_client, signature::WebhookSecret, time::unix_now};
+use crate::{
+    http_client::{HttpClientError, http_client},
+    signature::WebhookSecret,
+    time::unix_now,
+};
 
 /// How long the worker may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,12 +56,12 @@ impl WorkerHook {
     pub(crate) fn new(
         worker_url: Option<&str>,
         secret: Option<&WebhookSecret>,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, HttpClientError> {
         let worker = match worker_url.zip(secret) {
             Some((url, secret)) => Some(Arc::new(Worker {
                 url: format!("{}/hooks/credentials", url.trim_end_matches('/')),
                 secret: secret.clone(),
-                client: http_client(TIMEOUT)?,
+                client: http_client(url, TIMEOUT)?,
             })),
             None => None,
         };

@@ -1,5 +1,10 @@
 //! The server over real sockets, as its clients see it.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells one story, however long it is"
+)]
+
 mod accounts;
 mod audit;
 mod client;

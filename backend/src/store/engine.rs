@@ -57,10 +57,13 @@ pub(crate) enum Database {
 impl Database {
     /// The database that `DATABASE_URL` names.
     pub(crate) fn from_url(url: &str) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        if !is_postgres {
+            Err(StoreError::UnknownDatabase)
+        } else if cfg!(feature = "postgres") {
             Ok(Self::Postgres(url.to_owned()))
         } else {
-            Err(StoreError::UnknownDatabase)
+            Err(StoreError::NoPostgres)
         }
     }
 }

@@ -38,6 +38,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("migrating the database: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// `DATABASE_URL` names PostgreSQL, which this build leaves out.
+    #[error("DATABASE_URL names PostgreSQL: build this program with the feature `postgres`")]
+    NoPostgres,
     /// `DATABASE_URL` names no database that this program knows.
     #[error("DATABASE_URL must begin with postgres:// or postgresql://")]
     UnknownDatabase,

@@ -183,7 +183,7 @@ async fn a_page_shows_the_api_and_loads_nothing_from_elsewhere() {
     assert_eq!(page.status, 200);
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'"));
-    let html = String::from_utf8(page.body).unwrap();
+    let html = String::from_utf8(page.body.clone()).unwrap();
     assert!(!html.contains("://"), "{html}");
     for file in [
         "swagger-initializer.js",
@@ -194,7 +194,7 @@ async fn a_page_shows_the_api_and_loads_nothing_from_elsewhere() {
         let reply = get(&server, &format!("/api/docs/{file}")).await;
         assert_eq!(reply.status, 200, "{file}");
         if file == "swagger-initializer.js" {
-            let script = String::from_utf8(reply.body).unwrap();
+            let script = String::from_utf8(reply.body.clone()).unwrap();
             assert!(script.contains("/api/openapi.json"), "{script}");
         }
     }

@@ -27,6 +27,7 @@ pub mod check;
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod files;
 pub mod hooks;
 pub mod host;
 pub mod http;

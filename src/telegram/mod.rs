@@ -43,6 +43,11 @@ impl BotToken {
         self.0.split(':').next().unwrap_or_default()
     }
 
+    /// The token itself, to be encrypted.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// The URL of one of the bot's methods. It holds the token.
     #[must_use]
     pub fn method_url(&self, api_url: &str, method: &str) -> String {

@@ -1,0 +1,27 @@
+//! Files of any size: resumable uploads in three dialects.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`resource`] | one upload resource: what is remembered, and how it changes |
+//! | [`question`] | what it is asked and answers |
+//! | [`naming`] | what parts are called in the channel |
+//! | [`pace`] | how many messages a minute a chat takes |
+//! | [`seal`] | what the deletion of messages needs later |
+//! | [`unfinished`] | the list of unfinished uploads |
+
+mod append;
+mod finish;
+pub mod id;
+pub mod index_set;
+pub mod naming;
+pub mod pace;
+pub mod part;
+pub mod question;
+pub mod resource;
+pub mod seal;
+pub mod unfinished;
+
+pub use finish::Due;
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;

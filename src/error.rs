@@ -414,7 +414,7 @@ fn describe_idempotency(fault: ObjectFault) -> Description {
             "This worker does not know Idempotency-Key",
             "Leave the header out. A deployer can bind the Durable Object class Idempotency as IDEMPOTENCY, as wrangler.toml does.",
         ),
-        ObjectFault::Failed => passing(
+        _ => passing(
             503,
             "idempotency_unavailable",
             "The record of this Idempotency-Key could not be reached",
@@ -432,7 +432,7 @@ fn describe_outbox(fault: ObjectFault) -> Description {
             "This worker has no outbox",
             "Bind the Durable Object class Outbox as OUTBOX, as wrangler.toml does, and deploy again.",
         ),
-        ObjectFault::Failed => passing(
+        _ => passing(
             503,
             "outbox_failed",
             "The outbox did not answer",

@@ -119,6 +119,6 @@ async fn revoke_credentials<H: Host>(
         Err(ObjectFault::NotBound) => {
             Ok(json!({ "success": true, "propagated": false }).to_string())
         }
-        Err(ObjectFault::Failed) => Err(Error::Revocations),
+        Err(_) => Err(Error::Revocations),
     }
 }

@@ -79,15 +79,22 @@ pub enum CallFault {
     },
 }
 
-/// A durable object: one place that remembers, wherever it is asked from.
+/// A durable object, by its class and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Object<'a> {
-    /// The notifications that are still to be delivered. There is one for all.
-    Outbox,
-    /// Users whose credentials have changed. There is one for all.
-    Revocations,
-    /// What became of the upload with an idempotency key. There is one for each, by this name.
-    Idempotency(&'a str),
+pub struct Object<'a> {
+    /// The binding of its class.
+    pub binding: &'static str,
+    /// Its name: there is one object for each.
+    pub name: &'a str,
+}
+
+/// What a durable object replied: an answer with status 200, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectReply {
+    /// 200; 400 for a question that can't be read; 500 when the object could not answer it.
+    pub status: u16,
+    /// JSON.
+    pub body: String,
 }
 
 /// Why a durable object did not answer.
@@ -95,8 +102,13 @@ pub enum Object<'a> {
 pub enum ObjectFault {
     /// This deployment has no binding for it.
     NotBound,
-    /// It could not be reached, failed, or took too long. It may have done what it was asked.
+    /// It can't read the question: another version of the worker asked. It did nothing.
+    Unreadable,
+    /// Its storage failed, or its settings are wrong. It did nothing.
     Failed,
+    /// It could not be reached, took too long, or its answer can't be read. It may have done what it
+    /// was asked.
+    NoAnswer,
 }
 
 /// A durable object's storage failed.
@@ -166,13 +178,13 @@ pub trait Host: Clone + 'static {
     /// Begins a POST whose body is written piece by piece. The answer goes its own way beside it; it
     /// has no timeout but the caller's.
     fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
-    /// Asks a durable object, and gives its answer.
+    /// Asks a durable object, and returns its reply.
     fn ask(
         &self,
         object: Object<'_>,
         question: String,
         timeout_ms: u32,
-    ) -> impl Future<Output = Result<String, ObjectFault>>;
+    ) -> impl Future<Output = Result<ObjectReply, ObjectFault>>;
     /// Whether the deployment's rate limit lets this user upload now; it does when there is none.
     fn admits(&self, user_id: &str) -> impl Future<Output = bool>;
 }

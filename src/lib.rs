@@ -13,6 +13,7 @@
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
+//! | [`objects`] | durable objects: their shape, their storage, and each of them |
 //! | [`telegram`] | the Bot API's replies and errors |
 //! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
 //! | [`hooks`] | requests from the backend itself |
@@ -36,6 +37,7 @@ pub mod isolate;
 mod json;
 pub mod multipart;
 pub mod notify;
+pub mod objects;
 pub mod route;
 pub mod service;
 pub mod telegram;

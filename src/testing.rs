@@ -12,14 +12,17 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::credentials::revocations;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
-    Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, ObjectReply, Open,
+    PipeBroken, Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
 };
 
 use crate::idempotency;
 use crate::notify::outbox;
+use crate::objects;
+use crate::objects::DurableObject;
+use crate::objects::revocations::Revocations;
+use crate::objects::testing::Memory;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
@@ -387,29 +390,36 @@ impl Host for TestHost {
         object: Object<'_>,
         question: String,
         _: u32,
-    ) -> Result<String, ObjectFault> {
+    ) -> Result<ObjectReply, ObjectFault> {
         let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
-        let name = match object {
-            Object::Outbox => "outbox",
-            Object::Revocations => "revocations",
-            Object::Idempotency(name) => name,
-        };
+        let name = object.name;
         let asked = (name.to_owned(), question.clone());
         self.0.asked.borrow_mut().push(asked);
         let left = self.0.objects_go_down_after.get();
-        let is_down = self.0.outbox_is_down.get() && object == Object::Outbox;
+        let is_down = self.0.outbox_is_down.get() && object.binding == "OUTBOX";
         if is_down || self.0.objects_are_down.get() || left == Some(0) {
-            return Err(ObjectFault::Failed);
+            return Err(ObjectFault::NoAnswer);
         }
         let left = left.map(|left| left - 1);
         self.0.objects_go_down_after.set(left);
         let storage = self.storage(name);
-        let answer = match object {
-            Object::Outbox => outbox::answer(self, config, &*storage, &question).await,
-            Object::Revocations => revocations::answer(&*storage, self.now(), &question),
-            Object::Idempotency(_) => idempotency::answer(self, config, &*storage, &question).await,
+        let answer = match object.binding {
+            "OUTBOX" => outbox::answer(self, config, &*storage, &question).await,
+            "IDEMPOTENCY" => idempotency::answer(self, config, &*storage, &question).await,
+            Revocations::BINDING => {
+                return Ok(objects::serve::<Revocations>(
+                    self,
+                    Ok(config),
+                    &storage.memory,
+                    &question,
+                )
+                .await);
+            }
+            other => panic!("no {other}"),
         };
-        answer.map_err(|_| ObjectFault::Failed)
+        answer
+            .map(|body| ObjectReply { status: 200, body })
+            .map_err(|_| ObjectFault::NoAnswer)
     }
 
     async fn admits(&self, user_id: &str) -> bool {
@@ -420,6 +430,7 @@ impl Host for TestHost {
 /// What a durable object keeps, in a real SQLite.
 pub(crate) struct TestStorage {
     database: rusqlite::Connection,
+    pub(crate) memory: Memory,
     pub(crate) alarm: Cell<Option<UnixMillis>>,
 }
 
@@ -427,6 +438,7 @@ impl Default for TestStorage {
     fn default() -> Self {
         Self {
             database: rusqlite::Connection::open_in_memory().expect("SQLite"),
+            memory: Memory::default(),
             alarm: Cell::new(None),
         }
     }

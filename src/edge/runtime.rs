@@ -17,7 +17,9 @@ use super::exchange::header_lines;
 use super::js::{self, Exchanged};
 use super::objects::ask_object;
 use super::sink::StreamSink;
-use crate::host::{Answer, Call, CallFault, Host, Method, Object, ObjectFault, Open, UnixMillis};
+use crate::host::{
+    Answer, Call, CallFault, Host, Method, Object, ObjectFault, ObjectReply, Open, UnixMillis,
+};
 
 /// One request's view of workerd.
 #[derive(Clone)]
@@ -148,7 +150,7 @@ impl Host for Runtime {
         object: Object<'_>,
         question: String,
         timeout_ms: u32,
-    ) -> Result<String, ObjectFault> {
+    ) -> Result<ObjectReply, ObjectFault> {
         ask_object(self, object, &question, timeout_ms).await
     }
 }

@@ -133,7 +133,7 @@ impl<'a, H: Host> Attempt<'a, H> {
         }
         let answer = self.ask(Wish::Begin).await;
         // One whose answer did not come may have been heard.
-        let may_have_it = matches!(answer, Ok(Answer::Yours) | Err(ObjectFault::Failed));
+        let may_have_it = matches!(answer, Ok(Answer::Yours) | Err(ObjectFault::NoAnswer));
         self.is_under_way.set(may_have_it);
         match answer.map_err(Error::Idempotency)? {
             Answer::Yours => Ok(None),
@@ -255,8 +255,10 @@ impl<'a, H: Host> Attempt<'a, H> {
 
 async fn ask<H: Host>(host: &H, name: &str, question: &Question) -> Result<Answer, ObjectFault> {
     let question = serde_json::to_string(question).map_err(|_| ObjectFault::Failed)?;
-    let answer = host
-        .ask(Object::Idempotency(name), question, ASK_TIMEOUT_MS)
-        .await?;
-    serde_json::from_str(&answer).map_err(|_| ObjectFault::Failed)
+    let object = Object {
+        binding: "IDEMPOTENCY",
+        name,
+    };
+    let reply = host.ask(object, question, ASK_TIMEOUT_MS).await?;
+    serde_json::from_str(&reply.body).map_err(|_| ObjectFault::Failed)
 }

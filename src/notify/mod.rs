@@ -103,7 +103,7 @@ fn retry_behind_the_reply<H: Host>(
     };
     let without = match fault {
         ObjectFault::NotBound => "outbox_not_bound",
-        ObjectFault::Failed => "outbox_failed",
+        _ => "outbox_failed",
     };
     log(host, without, &message.id);
     let (host2, config) = (host.clone(), Rc::clone(config));

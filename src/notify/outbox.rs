@@ -62,7 +62,15 @@ pub async fn add<H: Host>(host: &H, message: &Message) -> Result<(), ObjectFault
 /// Why there is no answer.
 pub async fn ask<H: Host>(host: &H, question: &Question) -> Result<String, ObjectFault> {
     let question = serde_json::to_string(question).map_err(|_| ObjectFault::Failed)?;
-    host.ask(Object::Outbox, question, ASK_TIMEOUT_MS).await
+    let object = Object {
+        binding: "OUTBOX",
+        name: "outbox",
+    };
+    let reply = host.ask(object, question, ASK_TIMEOUT_MS).await?;
+    match reply.status {
+        200 => Ok(reply.body),
+        _ => Err(ObjectFault::Failed),
+    }
 }
 
 /// Answers a question, within the durable object.

@@ -1,0 +1,122 @@
+//! A storage in memory that behaves as a Durable Object's does: a turn is one synchronous piece, is
+//! written as a whole or not at all, and lists its keys in order.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt as _;
+
+use super::{Range, Storage, StorageFault, Transaction};
+use crate::host::UnixMillis;
+
+type Entries = BTreeMap<String, String>;
+
+/// The storage of one object.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    entries: RefCell<Entries>,
+    pub(crate) alarm: Cell<Option<UnixMillis>>,
+    /// After so many more operations, each one fails.
+    pub(crate) fails_after: Cell<Option<usize>>,
+}
+
+impl Memory {
+    /// Everything that is kept.
+    pub(crate) fn entries(&self) -> Entries {
+        self.entries.borrow().clone()
+    }
+}
+
+impl Storage for Memory {
+    type Transaction = MemoryTurn;
+
+    async fn turn<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut MemoryTurn) -> Result<T, StorageFault>,
+    ) -> Result<T, StorageFault> {
+        let mut tx = MemoryTurn {
+            entries: self.entries(),
+            alarm: self.alarm.get(),
+            fails_after: self.fails_after.get(),
+        };
+        let result = work(&mut tx)
+            .now_or_never()
+            .expect("a turn waits for nothing but its transaction");
+        self.fails_after.set(tx.fails_after);
+        if result.is_ok() {
+            self.entries.replace(tx.entries);
+            self.alarm.set(tx.alarm);
+        }
+        result
+    }
+}
+
+/// One turn, which is kept when it ends well.
+pub(crate) struct MemoryTurn {
+    entries: Entries,
+    alarm: Option<UnixMillis>,
+    fails_after: Option<usize>,
+}
+
+impl MemoryTurn {
+    fn step(&mut self) -> Result<(), StorageFault> {
+        match &mut self.fails_after {
+            Some(0) => Err(StorageFault),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Transaction for MemoryTurn {
+    async fn get(&mut self, key: &str) -> Result<Option<String>, StorageFault> {
+        self.step()?;
+        Ok(self.entries.get(key).cloned())
+    }
+
+    async fn put(&mut self, key: &str, value: &str) -> Result<(), StorageFault> {
+        self.step()?;
+        assert!((1..=2048).contains(&key.len()), "{key} is too long");
+        assert!(key.len() + value.len() <= 2_000_000, "{key} holds too much");
+        self.entries.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn delete(&mut self, key: &str) -> Result<(), StorageFault> {
+        self.step()?;
+        self.entries.remove(key);
+        Ok(())
+    }
+
+    async fn list(&mut self, range: Range<'_>) -> Result<Vec<(String, String)>, StorageFault> {
+        self.step()?;
+        assert!(range.limit > 0, "workerd refuses a limit of 0");
+        let listed = self.entries.iter().filter(|(key, _)| {
+            key.starts_with(range.prefix) && range.after.is_none_or(|after| key.as_str() > after)
+        });
+        let listed = listed.map(|(key, value)| (key.clone(), value.clone()));
+        Ok(listed.take(range.limit).collect())
+    }
+
+    async fn set_alarm(&mut self, at: UnixMillis) -> Result<(), StorageFault> {
+        self.step()?;
+        self.alarm = Some(at);
+        Ok(())
+    }
+
+    async fn clear_alarm(&mut self) -> Result<(), StorageFault> {
+        self.step()?;
+        self.alarm = None;
+        Ok(())
+    }
+
+    async fn clear(&mut self) -> Result<(), StorageFault> {
+        self.step()?;
+        self.entries.clear();
+        self.alarm = None;
+        Ok(())
+    }
+}

@@ -91,6 +91,7 @@ impl Resource {
         while !self.leases.is_empty() {
             self.drop_lease(0, cx);
         }
+        self.expires_at = cx.now + cx.policy.ttl_ms;
         self.phase = Phase::Finished {
             finished: kept,
             by: cx.request.to_owned(),
@@ -139,7 +140,7 @@ impl Resource {
     }
 
     /// A final upload is about to have the parts. They stay this one's to delete until that one is
-    /// complete, so this one lives on for as long.
+    /// complete. This one ends before that one is forgotten, so that it can ask.
     pub(super) fn merge(&mut self, into: String, cx: &Context<'_>) -> Result<(), Refusal> {
         match (&self.shape, &self.phase) {
             (Shape::Partial, Phase::Complete { .. }) => {}
@@ -149,7 +150,7 @@ impl Resource {
         if !self.merged_into.contains(&into) {
             self.merged_into.push(into);
         }
-        self.expires_at = cx.now + cx.policy.ttl_ms;
+        self.expires_at = cx.now + cx.policy.ttl_ms / 2;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ const LAST_SHORT_NUMBER: u32 = 999;
 
 /// Where a part stands in its file.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 pub struct Place {
     /// From 1: the part, or the client's chunk.

@@ -65,10 +65,10 @@ pub enum Ask {
     },
     /// May this request finish the file?
     Finish,
-    /// The parts of the file, after the first so many.
+    /// The parts of the file, in order, after this place.
     Ledger {
-        /// How many to leave out.
-        after: u32,
+        /// The last one that is known.
+        after: Option<Place>,
     },
     /// The file is finished: keep the reply, and the notification until somebody has it.
     Keep(Finished),
@@ -148,6 +148,8 @@ pub enum Shape {
 /// A resource to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewUpload {
+    /// The name of the resource's object.
+    pub object: String,
     /// Where it goes.
     pub destination: Destination,
     /// What the client says of the file.
@@ -235,7 +237,7 @@ pub enum Answer {
     /// What is left to do.
     Work(Box<Work>),
     /// Parts of the file, in order; none when there are no more.
-    Ledger(Vec<Part>),
+    Ledger(Vec<(Place, Part)>),
     /// Not so.
     Refused(Refusal),
 }

@@ -52,6 +52,8 @@ pub(super) const MAX_CHUNKS_AT_ONCE: usize = 4;
 /// An upload resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
+    /// The name of its object.
+    pub(super) object: String,
     pub(super) owner: String,
     pub(super) destination: Destination,
     pub(super) file: FileDescription,
@@ -155,8 +157,8 @@ pub struct Turn {
     pub forgets: bool,
     /// Changes of the ledger, to be made in the same transaction.
     pub writes: Vec<Write>,
-    /// The answer is a page of the ledger: the parts after the first so many.
-    pub page_after: Option<u32>,
+    /// The answer is a page of the ledger: the parts after this place.
+    pub page_after: Option<Option<Place>>,
 }
 
 /// What decisions need beside the resource.
@@ -230,6 +232,7 @@ impl Resource {
         // A final upload is filled by the request that makes it.
         let lease = matches!(new.shape, Shape::Final).then(|| cx.lease(None, false, false));
         Ok(Self {
+            object: new.object,
             owner,
             destination: new.destination,
             file: new.file,
@@ -329,6 +332,12 @@ impl Resource {
             created_at: self.created_at,
             unknown_orphans: self.unknown_orphans,
         }
+    }
+
+    /// The name of its object.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.object
     }
 
     /// Whose upload it is.

@@ -36,7 +36,7 @@ pub(super) struct Stored {
 pub(super) struct Bench {
     pub(super) now: UnixMillis,
     pub(super) resource: Option<Resource>,
-    pub(super) parts: BTreeMap<String, Part>,
+    pub(super) parts: BTreeMap<Place, Part>,
     pub(super) orphans: BTreeMap<u32, Orphan>,
     pub(super) chat: BTreeMap<i64, Stored>,
     pub(super) deleted: BTreeSet<i64>,
@@ -63,6 +63,7 @@ pub(super) fn sealed() -> Sealed {
 
 pub(super) fn new_upload(shape: Shape, length: Option<u64>) -> NewUpload {
     NewUpload {
+        object: "up_1".to_owned(),
         destination: destination(),
         file: FileDescription {
             name: "a.bin".to_owned(),
@@ -132,8 +133,9 @@ impl Bench {
         self.write(turn.writes);
         match turn.page_after {
             Some(after) => {
-                let parts = self.parts.values().skip(after as usize).take(3);
-                Answer::Ledger(parts.cloned().collect())
+                let parts = self.parts.iter().filter(|(place, _)| Some(**place) > after);
+                let page = parts.take(3).map(|(place, part)| (*place, part.clone()));
+                Answer::Ledger(page.collect())
             }
             None => self.travel(turn.answer),
         }
@@ -158,7 +160,7 @@ impl Bench {
         for write in writes {
             match write {
                 Write::Part(place, part) => {
-                    let before = self.parts.insert(place.key(), part);
+                    let before = self.parts.insert(place, part);
                     assert_eq!(before, None, "a part is written once");
                 }
                 Write::Orphan(serial, orphan) => drop(self.orphans.insert(serial, orphan)),
@@ -289,7 +291,8 @@ impl Bench {
             return;
         };
         let mut at = 0;
-        for (key, part) in &self.parts {
+        for (place, part) in &self.parts {
+            let key = place.key();
             let stored = self.chat.get(&part.message_id);
             let stored = stored.unwrap_or_else(|| panic!("{key} is not in the chat"));
             assert_eq!(stored.size, part.size, "{key}");

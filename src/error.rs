@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
+use crate::files::question::Refusal;
 use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
@@ -99,6 +100,32 @@ pub enum Error {
     HookMalformed,
     /// The outbox did not answer.
     Outbox(ObjectFault),
+    /// An upload resource does not do what it was asked.
+    Upload(Refusal),
+    /// An upload resource could not be asked.
+    UploadObject(ObjectFault),
+    /// A header field of a resumable upload can't be used.
+    UploadHeader {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it, continuing "The header `name` …".
+        problem: &'static str,
+    },
+    /// The body of a resumable upload has another type.
+    UploadMediaType {
+        /// The type that it should have.
+        expected: &'static str,
+    },
+    /// `Tus-Resumable` names another version, or is missing.
+    TusVersion,
+    /// The algorithm of a checksum is unknown.
+    ChecksumAlgorithm,
+    /// The body's checksum is another.
+    ChecksumMismatch,
+    /// A request of `TeleStore` v2's dialect lacks a field, or has a wrong one.
+    ChunkField(&'static str),
+    /// The user has as many unfinished uploads as one may have.
+    TooManyUploads,
 }
 
 /// How an error is told. `code` is stable; the texts may be refined.
@@ -234,7 +261,195 @@ impl Error {
             Self::SignatureRefused => lasting(403, "signature_refused", "The signature is missing, wrong, or more than five minutes old", "Sign webhook-id, webhook-timestamp and the body's very bytes with WEBHOOK_SECRET, as Standard Webhooks says."),
             Self::HookMalformed => lasting(400, "bad_hook", "The hook's body is not what is expected here", "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or {\"action\":\"redrive\"}."),
             Self::Outbox(fault) => describe_outbox(*fault),
+            Self::Upload(refusal) => describe_refusal(*refusal),
+            Self::UploadObject(fault) => describe_upload_object(*fault),
+            Self::UploadHeader { .. }
+            | Self::UploadMediaType { .. }
+            | Self::TusVersion
+            | Self::ChecksumAlgorithm
+            | Self::ChecksumMismatch
+            | Self::ChunkField(_)
+            | Self::TooManyUploads => self.describe_upload_request(),
         }
+    }
+}
+
+impl Error {
+    /// What is wrong with a request of a resumable upload.
+    fn describe_upload_request(&self) -> Description {
+        match self {
+            Self::UploadHeader { name, problem } => lasting(
+                400,
+                "bad_upload_header",
+                format!("Malformed request: the header {name} {problem}"),
+                "The protocol that the request speaks says how the header is written.",
+            ),
+            Self::UploadMediaType { expected } => lasting(
+                415,
+                "unsupported_media_type",
+                format!("Unsupported media type: the body of this request is {expected}"),
+                "Set the Content-Type that the protocol asks for.",
+            ),
+            Self::TusVersion => lasting(
+                412,
+                "tus_version",
+                "This version of tus is not supported",
+                "Send Tus-Resumable: 1.0.0.",
+            ),
+            Self::ChecksumAlgorithm => lasting(
+                400,
+                "checksum_algorithm",
+                "The checksum's algorithm is not supported",
+                "Tus-Checksum-Algorithm, in the reply to OPTIONS, lists those that are.",
+            ),
+            Self::ChunkField(field) => lasting(
+                400,
+                "bad_chunk_field",
+                format!("Malformed request: the field {field} is missing or can't be used"),
+                "Send uploadId, chunkIndex, totalChunks, fileName and fileSize with each chunk.",
+            ),
+            Self::TooManyUploads => passing(
+                429,
+                "too_many_unfinished_uploads",
+                "Too many unfinished uploads",
+                "Finish or delete some of those that GET /files lists.",
+            ),
+            _ => passing(
+                400,
+                "digest_mismatch",
+                "The checksum of the body is another",
+                "Nothing of this request was stored. Send it again.",
+            ),
+        }
+    }
+}
+
+fn describe_refusal(refusal: Refusal) -> Description {
+    match refusal {
+        Refusal::NotFound => lasting(
+            404,
+            "upload_not_found",
+            "There is no such upload",
+            "Begin a new one.",
+        ),
+        Refusal::Gone => lasting(
+            410,
+            "upload_gone",
+            "The upload has expired or was deleted",
+            "Begin a new one.",
+        ),
+        Refusal::Foreign => lasting(
+            403,
+            "upload_foreign",
+            "Another user began this upload",
+            "Log in as that user, or begin a new upload.",
+        ),
+        Refusal::DestinationChanged => lasting(
+            409,
+            "destination_changed",
+            "The bot or the channel is another than when the upload began",
+            "The parts of one file stay in one channel. Begin a new upload.",
+        ),
+        Refusal::Offset { expected } => lasting(
+            409,
+            "offset_mismatch",
+            format!("The upload's offset is {expected}"),
+            "Go on at that offset.",
+        ),
+        Refusal::Locked { retry_after } => passing(
+            409,
+            "upload_locked",
+            "Another request appends to this upload",
+            "Try again when retryAfter seconds are over: if the other connection is dead, yours takes its place.",
+        )
+        .after(retry_after),
+        Refusal::Overtaken => passing(
+            409,
+            "upload_overtaken",
+            "Another request has taken over this upload",
+            "Ask for the offset, and go on there.",
+        ),
+        refusal => describe_content_refusal(refusal),
+    }
+}
+
+/// Refusals that are about what the upload consists of.
+fn describe_content_refusal(refusal: Refusal) -> Description {
+    match refusal {
+        Refusal::Incomplete => lasting(
+            400,
+            "upload_incomplete",
+            "Not all bytes of the upload are there",
+            "Send what is missing.",
+        ),
+        Refusal::Empty => Error::EmptyFile.describe(),
+        Refusal::LengthExceeded { length } => lasting(
+            413,
+            "length_exceeded",
+            format!("The upload is longer than its {length} bytes"),
+            "The length can't change. Begin a new upload.",
+        ),
+        Refusal::LengthDiffers => lasting(
+            400,
+            "length_mismatch",
+            "The upload's length is another than what was said before",
+            "Say the same length, or the same number of chunks, in each request.",
+        ),
+        Refusal::TooLarge { limit } => lasting(
+            413,
+            "file_too_large",
+            format!("File too large (max {})", megabytes(limit)),
+            "Choose a smaller file. A deployer can raise MAX_FILE_BYTES.",
+        ),
+        Refusal::TooManyParts => lasting(
+            413,
+            "too_many_parts",
+            "The upload has as many parts as a file may have",
+            "Each request makes a part at least. Begin a new upload, and send more bytes a request.",
+        ),
+        Refusal::NoSuchChunk => lasting(
+            400,
+            "no_such_chunk",
+            "chunkIndex is not below totalChunks",
+            "The first chunk has the index 0.",
+        ),
+        Refusal::ChunkStored => lasting(
+            409,
+            "chunk_stored",
+            "The chunk is there already",
+            "Go on with the next one.",
+        ),
+        Refusal::WrongShape => lasting(
+            403,
+            "wrong_upload_kind",
+            "This upload takes no such bytes",
+            "A final upload is put together from partial ones, and a chunked one from chunks.",
+        ),
+        // All others are described above.
+        _ => lasting(
+            409,
+            "upload_complete",
+            "All bytes of the upload are there",
+            "Nothing is left to send.",
+        ),
+    }
+}
+
+fn describe_upload_object(fault: ObjectFault) -> Description {
+    match fault {
+        ObjectFault::NotBound => lasting(
+            501,
+            "resumable_unavailable",
+            "This worker has no resumable uploads",
+            "Upload without them. A deployer can bind the Durable Object classes as wrangler.toml does.",
+        ),
+        _ => passing(
+            503,
+            "upload_unavailable",
+            "The upload's record could not be reached",
+            "Try again shortly. What was acknowledged is kept.",
+        )
+        .after(BUSY_RETRY_AFTER_SECONDS),
     }
 }
 

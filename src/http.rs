@@ -33,6 +33,37 @@ pub struct RequestHead {
     pub idempotency_key: Option<String>,
     /// The signature of a hook; of other requests it is not even read.
     pub signature: Option<Signature>,
+    /// What resumable uploads say in their headers; of other requests it is not even read.
+    pub upload: UploadHeaders,
+}
+
+/// The header fields of resumable uploads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadHeaders {
+    /// `Accept`.
+    pub accept: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Tus-Resumable`.
+    pub tus_resumable: Option<String>,
+    /// `Upload-Checksum`.
+    pub checksum: Option<String>,
+    /// `Upload-Complete`.
+    pub complete: Option<String>,
+    /// `Upload-Concat`.
+    pub concat: Option<String>,
+    /// `Upload-Defer-Length`.
+    pub defer_length: Option<String>,
+    /// `Upload-Draft-Interop-Version`.
+    pub interop_version: Option<String>,
+    /// `Upload-Length`.
+    pub length: Option<String>,
+    /// `Upload-Metadata`.
+    pub metadata: Option<String>,
+    /// `Upload-Offset`.
+    pub offset: Option<String>,
+    /// `X-HTTP-Method-Override`.
+    pub method_override: Option<String>,
 }
 
 /// A reply.
@@ -114,8 +145,10 @@ impl Reply {
     /// The answer to a CORS preflight (Fetch standard, "CORS-preflight request").
     #[must_use]
     pub fn preflight(head: &RequestHead) -> Self {
-        const USUAL_HEADERS: &str =
-            "authorization, content-type, x-user-id, x-requested-with, idempotency-key";
+        const USUAL_HEADERS: &str = "authorization, content-type, x-user-id, x-requested-with, \
+            idempotency-key, tus-resumable, upload-checksum, upload-complete, upload-concat, \
+            upload-defer-length, upload-draft-interop-version, upload-length, upload-metadata, \
+            upload-offset, x-http-method-override";
         // Frontends send headers of their own; any name is fine, as none is acted upon.
         let requested = head
             .requested_headers
@@ -126,7 +159,7 @@ impl Reply {
             headers: vec![
                 (
                     "access-control-allow-methods",
-                    "GET, POST, PUT, OPTIONS".to_owned(),
+                    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
                 ),
                 (
                     "access-control-allow-headers",
@@ -145,7 +178,10 @@ impl Reply {
     /// then every page may read that.
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
-        const EXPOSED: &str = "Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
+        const EXPOSED: &str = "Idempotency-Replayed, Location, Retry-After, Server-Timing, \
+            Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, \
+            Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, \
+            Upload-Limit, Upload-Metadata, Upload-Offset, X-File-Id, X-Message-Id, X-Request-Id";
         let allowed = match origins {
             None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
             Some(AllowedOrigins::Listed(listed)) => {

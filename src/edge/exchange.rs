@@ -3,14 +3,17 @@
 use wasm_bindgen::JsValue;
 
 use super::js;
-use crate::http::{Reply, RequestHead};
+use crate::http::{Reply, RequestHead, UploadHeaders};
 use crate::notify::Signature;
 
 /// The headers that the core wants to know, in the order in which [`head`] takes them.
-const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";
+const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key\nupload-complete";
 
 /// The headers of a hook's signature, in the order of [`Signature`].
 const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
+
+/// The headers of resumable uploads, in the order in which [`upload_headers`] takes them.
+const UPLOAD: &str = "accept\ncontent-disposition\ntus-resumable\nupload-checksum\nupload-complete\nupload-concat\nupload-defer-length\nupload-draft-interop-version\nupload-length\nupload-metadata\nupload-offset\nx-http-method-override";
 
 /// What the core wants to know of a request.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
@@ -24,7 +27,7 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
             .filter(|value| !value.is_empty())
             .map(str::to_owned)
     };
-    RequestHead {
+    let mut head = RequestHead {
         method,
         path: path.to_owned(),
         query: query.to_owned(),
@@ -39,6 +42,38 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
             .starts_with("/hooks/")
             .then(|| signature(request))
             .flatten(),
+        upload: UploadHeaders::default(),
+    };
+    // An ordinary upload does not pay for a second crossing.
+    if header().is_some() || path == "/files" || path.starts_with("/files/") {
+        head.upload = upload_headers(request);
+    }
+    head
+}
+
+fn upload_headers(request: &web_sys::Request) -> UploadHeaders {
+    let text = js::head(request, UPLOAD);
+    // After the method and the URL.
+    let mut lines = text.split('\n').skip(2);
+    let mut header = || {
+        lines
+            .next()
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+    };
+    UploadHeaders {
+        accept: header(),
+        content_disposition: header(),
+        tus_resumable: header(),
+        checksum: header(),
+        complete: header(),
+        concat: header(),
+        defer_length: header(),
+        interop_version: header(),
+        length: header(),
+        metadata: header(),
+        offset: header(),
+        method_override: header(),
     }
 }
 

@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`resource`] | one upload resource: what is remembered, and how it changes |
 //! | [`question`] | what it is asked and answers |
+//! | [`command`] | what a request of any dialect wants, and what came of it |
+//! | [`tus`], `rufh`, `v2` | the three dialects: from a request to a command, from an outcome to a reply |
 //! | [`naming`] | what parts are called in the channel |
 //! | [`pace`] | how many messages a minute a chat takes |
 //! | [`seal`] | what the deletion of messages needs later |
 //! | [`unfinished`] | the list of unfinished uploads |
 
 mod append;
+pub mod command;
 mod finish;
 pub mod id;
 pub mod index_set;
@@ -19,6 +22,7 @@ pub mod part;
 pub mod question;
 pub mod resource;
 pub mod seal;
+pub mod tus;
 pub mod unfinished;
 
 pub use finish::Due;

@@ -13,6 +13,15 @@ const ENVELOPE_BYTES: u64 = 16 * 1024;
 /// What a self-hosted Bot API server takes (Bot API, "Using a Local Bot API Server": 2000 MB).
 const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
 
+/// The largest part that a bot can fetch back from the cloud Bot API (Bot API, `getFile`: 20 MB).
+const PART_BYTES: u64 = 20 * 1024 * 1024;
+/// The largest part that a self-hosted Bot API server takes.
+const MAX_PART_BYTES: u64 = 2_000_000_000;
+const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024 * 1024;
+/// The longest life of an upload. Telegram deletes no message that is over 48 hours old (Bot API,
+/// `deleteMessage`): an hour is left for that.
+const MAX_UPLOAD_TTL_SECONDS: u64 = 169_200;
+
 /// Everything that a deployer can set.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -36,6 +45,14 @@ pub struct Config {
     pub webhook_secret: Option<WebhookSecret>,
     /// `OUTBOX_RETRY_SECONDS`: for how long the outbox tries an event before it parks it.
     pub outbox_retry_ms: u64,
+    /// `PART_BYTES`: the largest part of a file that is uploaded in parts.
+    pub part_bytes: u64,
+    /// `MAX_FILE_BYTES`: the largest file that is uploaded in parts.
+    pub max_file_bytes: u64,
+    /// `UPLOAD_TTL_SECONDS`: how long an unfinished upload lives from its last part.
+    pub upload_ttl_ms: u64,
+    /// `CHAT_MESSAGES_PER_MINUTE`: most messages that large files bring into one chat.
+    pub chat_messages_per_minute: u32,
     /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_policy: RecordPolicy,
 }
@@ -122,6 +139,16 @@ impl Config {
                 .transpose()?,
             outbox_retry_ms: 1000
                 * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
+            part_bytes: number(&get, "PART_BYTES", PART_BYTES, 1..=MAX_PART_BYTES)?,
+            max_file_bytes: number(&get, "MAX_FILE_BYTES", MAX_FILE_BYTES, 1..=(1 << 53) - 1)?,
+            upload_ttl_ms: 1000
+                * number(
+                    &get,
+                    "UPLOAD_TTL_SECONDS",
+                    86_400,
+                    1..=MAX_UPLOAD_TTL_SECONDS,
+                )?,
+            chat_messages_per_minute: number(&get, "CHAT_MESSAGES_PER_MINUTE", 20, 1..=60_000)?,
             idempotency_policy: RecordPolicy {
                 lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
                 ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,

@@ -242,6 +242,14 @@ impl Resource {
         }
     }
 
+    /// The parts of this partial upload belong to a final one that is complete.
+    pub fn give_parts_away(&mut self) {
+        if let Phase::Ending { parts_go, .. } = &mut self.phase {
+            *parts_go = false;
+            self.merged_into.clear();
+        }
+    }
+
     /// Telegram did not delete them. Tries again later, until the messages are too old: `false` then.
     pub fn not_deleted(&mut self, now: UnixMillis) -> bool {
         if now >= self.expires_at.max(self.created_at) + DELETABLE_MS {
@@ -289,13 +297,12 @@ impl Resource {
     pub fn alarm_at(&self) -> UnixMillis {
         let by_phase = match &self.phase {
             Phase::Complete { finish_at, .. } if !self.is_partial() => *finish_at,
-            Phase::Open | Phase::Complete { .. } => self.expires_at,
             Phase::Finished {
                 finished,
                 deliver_at,
                 ..
             } if finished.undelivered.is_some() => *deliver_at,
-            Phase::Finished { .. } => self.expires_at,
+            Phase::Open | Phase::Complete { .. } | Phase::Finished { .. } => self.expires_at,
             Phase::Ending { next_at, .. } => *next_at,
             Phase::Ended { forget_at } => *forget_at,
         };

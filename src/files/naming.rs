@@ -28,14 +28,14 @@ impl Place {
     /// What a part at this place is called.
     #[must_use]
     pub fn part_name(self, file_name: &str) -> String {
-        let mut name = match self.number.checked_sub(LAST_SHORT_NUMBER) {
-            None | Some(0) => format!("{file_name}.{:03}", self.number),
-            Some(beyond) => format!("{file_name}.{LAST_SHORT_NUMBER}x{beyond:06}"),
+        let number = match self.number.checked_sub(LAST_SHORT_NUMBER) {
+            None | Some(0) => format!("{:03}", self.number),
+            Some(beyond) => format!("{LAST_SHORT_NUMBER}x{beyond:06}"),
         };
-        if self.piece > 0 {
-            name.push_str(&format!(".{:03}", self.piece));
+        match self.piece {
+            0 => format!("{file_name}.{number}"),
+            piece => format!("{file_name}.{number}.{piece:03}"),
         }
-        name
     }
 }
 

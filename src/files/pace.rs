@@ -23,15 +23,21 @@ pub struct ChatLimits {
 }
 
 impl ChatLimits {
-    /// Those of Telegram.
-    pub const TELEGRAM: Self = Self {
-        messages: 20,
-        spacing_ms: 1_000,
-    };
+    /// So many messages a minute, and not all at once.
+    #[must_use]
+    pub fn per_minute(messages: u32) -> Self {
+        let spacing_ms = WINDOW_MS / u64::from(messages.max(1));
+        Self {
+            messages: messages.max(1) as usize,
+            spacing_ms: spacing_ms.min(MAX_SPACING_MS),
+        }
+    }
 }
 
 /// The time in which messages are counted.
 pub const WINDOW_MS: u64 = 60_000;
+/// The spacing that Telegram asks for (Bot API FAQ: one message a second in a chat).
+const MAX_SPACING_MS: u64 = 1_000;
 /// How long a turn stays taken whose part is never heard of again: its request died.
 const LOST_MS: u64 = 600_000;
 /// How long a place in the queue is kept after the time at which it was to ask again.
@@ -222,7 +228,7 @@ mod tests {
     #[test]
     fn messages_are_spaced() {
         let mut pace = ChatPace::default();
-        let limits = ChatLimits::TELEGRAM;
+        let limits = ChatLimits::per_minute(20);
         assert_eq!(pace.ask("a", limits, 5000), Turn::Now);
         assert_eq!(pace.ask("b", limits, 5000), Turn::At(6000));
         assert_eq!(pace.ask("c", limits, 5000), Turn::At(7000));

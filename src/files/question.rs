@@ -226,7 +226,7 @@ pub struct Finished {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// It may append.
-    Granted(Grant),
+    Granted(Box<Grant>),
     /// The closing boundary may be written.
     Leave {
         /// To be named when Telegram has answered.

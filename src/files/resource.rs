@@ -26,6 +26,7 @@ use super::question::{
     Shape, State,
 };
 use super::seal::Sealed;
+use crate::config::Config;
 use crate::host::UnixMillis;
 
 /// What the settings say of uploads.
@@ -37,6 +38,18 @@ pub struct UploadPolicy {
     pub max_file_bytes: u64,
     /// `UPLOAD_TTL_SECONDS`: how long an upload lives from its last part.
     pub ttl_ms: u64,
+}
+
+impl UploadPolicy {
+    /// That of these settings.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            part_bytes: config.part_bytes,
+            max_file_bytes: config.max_file_bytes,
+            ttl_ms: config.upload_ttl_ms,
+        }
+    }
 }
 
 /// Most parts of a file: so many fit into one manifest.
@@ -279,7 +292,10 @@ impl Resource {
         match ask {
             Ask::Create(new) => self.is_like(&new)?,
             Ask::Look | Ask::Ledger { .. } => {}
-            Ask::Begin(append) => return self.begin(&append, cx).map(Answer::Granted),
+            Ask::Begin(append) => {
+                let grant = self.begin(&append, cx)?;
+                return Ok(Answer::Granted(Box::new(grant)));
+            }
             Ask::Renew => self.renew(cx)?,
             Ask::Commit(piece) => {
                 let serial = self.commit(piece, cx)?;

@@ -1,16 +1,13 @@
 //! The unfinished uploads of one user, so that another device can go on with them.
-//!
-//! Each entry also holds the key to what its upload has sealed: see [`super::seal`].
 
 use serde::{Deserialize, Serialize};
 
-use super::seal::SealingKey;
 use crate::host::UnixMillis;
 
 /// Most unfinished uploads of one user.
 pub const MAX_UNFINISHED: usize = 1_000;
-/// How long an entry outlives its upload's time: until then its alarm needs the key.
-const KEY_KEPT_MS: u64 = 3 * 86_400_000;
+/// How long an entry outlives its upload's time. Its upload is asked for no longer.
+const KEPT_MS: u64 = 3 * 86_400_000;
 
 /// An upload in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +26,6 @@ pub struct Unfinished {
     pub created_at: UnixMillis,
     /// When it ends, if nothing more comes.
     pub expires_at: UnixMillis,
-    /// The key to what the upload has sealed.
-    pub key: SealingKey,
-    /// It is not unfinished any more. The key may still be needed.
-    pub is_over: bool,
 }
 
 /// How far an upload is now.
@@ -57,13 +50,13 @@ impl Unfinished {
     /// Whether it is listed.
     #[must_use]
     pub fn is_listed(&self, now: UnixMillis) -> bool {
-        !self.is_over && now < self.expires_at
+        now < self.expires_at
     }
 
     /// Whether nobody needs it any more.
     #[must_use]
     pub fn is_forgotten(&self, now: UnixMillis) -> bool {
-        now >= self.expires_at + KEY_KEPT_MS
+        now >= self.expires_at + KEPT_MS
     }
 }
 
@@ -108,7 +101,6 @@ pub fn list_json(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::seal::KEY_BYTES;
     use crate::text::rfc3339;
 
     fn upload(id: &str, created_at: UnixMillis) -> Unfinished {
@@ -120,24 +112,18 @@ mod tests {
             offset: 0,
             created_at,
             expires_at: created_at + 1000,
-            key: SealingKey::new([0; KEY_BYTES]),
-            is_over: false,
         }
     }
 
     #[test]
-    fn the_list_is_the_contracts_newest_first_and_without_keys() {
+    fn the_list_has_what_is_unfinished_the_newest_first() {
         let mut second = upload("up_2", 2000);
         second.advance(Advance {
             offset: 5,
             size: Some(9),
             expires_at: 4000,
         });
-        let over = Unfinished {
-            is_over: true,
-            ..upload("up_3", 2500)
-        };
-        let uploads = vec![upload("up_0", 1000), upload("up_1", 1900), second, over];
+        let uploads = vec![upload("up_0", 1000), upload("up_1", 1900), second];
         assert_eq!(
             list_json(uploads, 2000, rfc3339),
             concat!(

@@ -16,6 +16,8 @@ mod storage;
 pub(crate) mod testing;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
+pub mod upload;
+pub mod user_uploads;
 
 use std::future::Future;
 

@@ -183,23 +183,20 @@ impl World {
         let Ok(state) = self.bench.look() else {
             return;
         };
-        let (append, at, left) = match self.shape {
-            Shape::Chunked { total } => {
-                let index = self.next_chunk % total;
-                self.next_chunk += 1;
-                let chunk = Append {
-                    at: Position::Chunk { index, total },
-                    ..append(0)
-                };
-                (chunk, u64::from(index) * CHUNK, CHUNK)
-            }
-            _ => {
-                let from = Append {
-                    is_checked: self.is_checked,
-                    ..append(state.offset)
-                };
-                (from, state.offset, LENGTH - state.offset)
-            }
+        let (append, at, left) = if let Shape::Chunked { total } = self.shape {
+            let index = self.next_chunk % total;
+            self.next_chunk += 1;
+            let chunk = Append {
+                at: Position::Chunk { index, total },
+                ..append(0)
+            };
+            (chunk, u64::from(index) * CHUNK, CHUNK)
+        } else {
+            let from = Append {
+                is_checked: self.is_checked,
+                ..append(state.offset)
+            };
+            (from, state.offset, LENGTH - state.offset)
         };
         if self.bench.begin(&request, append).is_ok() {
             self.writers[writer] = (Writer::Granted { at, left }, request);

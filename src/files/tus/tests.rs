@@ -84,8 +84,8 @@ fn finished() -> State {
     }
 }
 
-fn told(head: &RequestHead, result: Result<Outcome, Error>) -> Reply {
-    reply(head, &result, &LIMITS, "r1")
+fn told(head: &RequestHead, result: impl Into<Result<Outcome, Error>>) -> Reply {
+    reply(head, &result.into(), &LIMITS, "r1")
 }
 
 fn value<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {

@@ -42,6 +42,8 @@ pub struct RequestHead {
 pub struct UploadHeaders {
     /// `Accept`.
     pub accept: Option<String>,
+    /// `Content-Digest`.
+    pub content_digest: Option<String>,
     /// `Content-Disposition`.
     pub content_disposition: Option<String>,
     /// `Tus-Resumable`.

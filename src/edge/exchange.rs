@@ -13,7 +13,7 @@ const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\nor
 const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
 
 /// The headers of resumable uploads, in the order in which [`upload_headers`] takes them.
-const UPLOAD: &str = "accept\ncontent-disposition\ntus-resumable\nupload-checksum\nupload-complete\nupload-concat\nupload-defer-length\nupload-draft-interop-version\nupload-length\nupload-metadata\nupload-offset\nx-http-method-override";
+const UPLOAD: &str = "accept\ncontent-digest\ncontent-disposition\ntus-resumable\nupload-checksum\nupload-complete\nupload-concat\nupload-defer-length\nupload-draft-interop-version\nupload-length\nupload-metadata\nupload-offset\nx-http-method-override";
 
 /// What the core wants to know of a request.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
@@ -63,6 +63,7 @@ fn upload_headers(request: &web_sys::Request) -> UploadHeaders {
     };
     UploadHeaders {
         accept: header(),
+        content_digest: header(),
         content_disposition: header(),
         tus_resumable: header(),
         checksum: header(),

@@ -37,6 +37,7 @@ impl Resource {
             place: self.next_place(chunk, 0),
             room,
             is_whole_file: self.is_whole_file(append, cx),
+            needs_reseal: self.destination.token_mark != append.destination.token_mark,
             state: self.state(),
         })
     }

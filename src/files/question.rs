@@ -51,6 +51,13 @@ pub enum Ask {
         /// What is stored.
         part: Part,
     },
+    /// The bot has another token now: keep it, sealed.
+    Reseal {
+        /// The token.
+        sealed: Sealed,
+        /// Its mark.
+        token_mark: String,
+    },
     /// Telegram did not say that it stored it.
     Fail {
         /// The number that came with the leave.
@@ -111,6 +118,8 @@ pub struct Destination {
     pub chat_id: String,
     /// The user's destination by its id or label, if the client named one.
     pub name: Option<String>,
+    /// Tells one token of the bot from another: see [`super::seal::token_mark`].
+    pub token_mark: String,
 }
 
 /// What the client says of its file.
@@ -251,6 +260,8 @@ pub struct Grant {
     pub room: u64,
     /// The first part is likely the whole file, and has its name.
     pub is_whole_file: bool,
+    /// What the alarm needs is sealed for another token of the bot: [`Ask::Reseal`] mends that.
+    pub needs_reseal: bool,
     /// How far the upload is.
     pub state: State,
 }

@@ -301,6 +301,10 @@ impl Resource {
                 let serial = self.commit(piece, cx)?;
                 return Ok(Answer::Leave { serial });
             }
+            Ask::Reseal { sealed, token_mark } => {
+                self.sealed = sealed;
+                self.destination.token_mark = token_mark;
+            }
             Ask::Store { serial, part } => self.store(serial, part, cx)?,
             Ask::Fail { serial, is_unknown } => self.fail(serial, is_unknown, cx),
             Ask::End { is_whole } => self.end(is_whole, cx)?,

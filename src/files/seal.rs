@@ -10,8 +10,10 @@ use aes_gcm::{Aes256Gcm, Key, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::telegram::BotToken;
+use crate::text::hex;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -28,6 +30,14 @@ pub struct Sealed {
 /// The key of one upload. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealingKey(String);
+
+/// What tells one token of a bot from another, and from which no token can be had: the first half of
+/// its SHA-256.
+#[must_use]
+pub fn token_mark(bot: &BotToken) -> String {
+    let hash = Sha256::digest(bot.expose());
+    hex(hash.get(..16).unwrap_or_default())
+}
 
 impl std::fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -52,6 +52,7 @@ pub(super) fn destination() -> Destination {
         bot_id: "1".to_owned(),
         chat_id: "-1001".to_owned(),
         name: None,
+        token_mark: "m1".to_owned(),
     }
 }
 

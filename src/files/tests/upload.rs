@@ -1,6 +1,6 @@
 //! One upload, step by step.
 
-use super::bench::{Bench, POLICY, SEQUENTIAL, append, destination, new_upload};
+use super::bench::{Bench, POLICY, SEQUENTIAL, append, destination, new_upload, sealed};
 use crate::files::Due;
 use crate::files::naming::Place;
 use crate::files::question::{
@@ -289,6 +289,30 @@ fn another_users_token_another_channel_and_no_token_are_refused() {
         bench.begin("a", elsewhere),
         Err(Refusal::DestinationChanged)
     );
+}
+
+#[test]
+fn another_token_of_the_same_bot_goes_on_and_is_sealed_anew() {
+    let mut bench = Bench::new(SEQUENTIAL, Some(100));
+    let other_token = || Append {
+        destination: Destination {
+            token_mark: "m2".to_owned(),
+            ..destination()
+        },
+        ..append(0)
+    };
+    let needs_reseal = |answer| match answer {
+        Answer::Granted(grant) => grant.needs_reseal,
+        other => panic!("{other:?}"),
+    };
+    assert!(needs_reseal(bench.ask("a", Ask::Begin(other_token()))));
+    let reseal = Ask::Reseal {
+        sealed: sealed(),
+        token_mark: "m2".to_owned(),
+    };
+    bench.done("a", reseal).expect("sealed");
+    bench.end("a", false).expect("ended");
+    assert!(!needs_reseal(bench.ask("b", Ask::Begin(other_token()))));
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn state() -> State {
             bot_id: "1".to_owned(),
             chat_id: "-1".to_owned(),
             name: None,
+            token_mark: String::new(),
         },
         echoed: BTreeMap::new(),
         received: Vec::new(),

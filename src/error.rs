@@ -2,9 +2,9 @@
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
-use crate::files::question::Refusal;
 use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
+use crate::resumable::question::Refusal;
 use crate::telegram::TelegramFault;
 
 /// Seconds after which an upload that found no room may be tried again.

@@ -38,6 +38,7 @@ mod json;
 pub mod multipart;
 pub mod notify;
 pub mod objects;
+pub mod resumable;
 pub mod route;
 pub mod service;
 pub mod telegram;

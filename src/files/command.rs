@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::id::UploadId;
-use super::question::{Append, Destination, FileDescription, Position, Shape, State};
 use crate::error::Error;
+use crate::resumable::id::UploadId;
+use crate::resumable::question::{Append, Destination, FileDescription, Position, Shape, State};
 
 /// What a request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::command::{Body, Creation, whole_number};
-use super::id::ChosenId;
-use super::question::{FileDescription, Position, Refusal, Shape, State};
 use crate::error::Error;
 use crate::http::{Reply, RequestHead};
 use crate::json::Object;
+use crate::resumable::id::ChosenId;
+use crate::resumable::question::{FileDescription, Position, Refusal, Shape, State};
 
 /// Most bytes of a body that is JSON.
 pub const MAX_JSON_BYTES: usize = 16 * 1024;
@@ -369,7 +369,7 @@ fn percent(state: &State) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::question::{Destination, Finished};
+    use crate::resumable::question::{Destination, Finished};
 
     const ID: &str = "1763990000000_k3j9x0q2z";
 

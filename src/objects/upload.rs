@@ -11,14 +11,14 @@ use serde_json::json;
 use super::user_uploads::{self, ask_user};
 use super::{Context, DurableObject, Range, Storage, StorageFault, Transaction, ask, parse};
 use crate::config::Config;
-use crate::files::Due;
-use crate::files::naming::Place;
-use crate::files::part::Part;
-use crate::files::question::{Answer, Ask, Question};
-use crate::files::resource::{Orphan, Resource, UploadPolicy, Write, decide};
-use crate::files::seal::Sealed;
 use crate::host::{Call, Host, Method, ObjectFault};
 use crate::notify::{self, Message};
+use crate::resumable::Due;
+use crate::resumable::naming::Place;
+use crate::resumable::part::Part;
+use crate::resumable::question::{Answer, Ask, Question};
+use crate::resumable::resource::{Orphan, Resource, UploadPolicy, Write, decide};
+use crate::resumable::seal::Sealed;
 use crate::telegram::{BotToken, MAX_ANSWER_BYTES, read_result};
 
 const ASK_TIMEOUT_MS: u32 = 5_000;
@@ -295,7 +295,7 @@ async fn is_complete<H: Host>(host: &H, object: &str) -> Result<bool, StorageFau
     };
     match ask_upload(host, object, &question).await {
         Ok(Answer::State(state)) => Ok(state.is_complete),
-        Ok(Answer::Refused(crate::files::question::Refusal::Gone)) => Ok(false),
+        Ok(Answer::Refused(crate::resumable::question::Refusal::Gone)) => Ok(false),
         Ok(_) => Ok(true),
         Err(_) => Err(StorageFault),
     }

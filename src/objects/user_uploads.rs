@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Context, DurableObject, Range, StorageFault, Transaction, ask, parse};
-use crate::files::pace::{ChatLimits, ChatPace, Turn};
-use crate::files::seal::SealingKey;
-use crate::files::unfinished::{Advance, MAX_UNFINISHED, Unfinished};
 use crate::host::{Host, ObjectFault, UnixMillis};
+use crate::resumable::pace::{ChatLimits, ChatPace, Turn};
+use crate::resumable::seal::SealingKey;
+use crate::resumable::unfinished::{Advance, MAX_UNFINISHED, Unfinished};
 use crate::text::hex;
 
 const ASK_TIMEOUT_MS: u32 = 5_000;

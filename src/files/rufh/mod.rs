@@ -11,13 +11,13 @@ use serde_json::{Map, Value, json};
 use super::command::{
     Algorithm, Body, Checksum, Command, Creation, Limits, Outcome, upload_of_path, upload_path,
 };
-use super::id::UploadId;
-use super::question::{FileDescription, Position, Refusal, Shape, State};
 use super::structured::{boolean, byte_sequence, integer};
 use crate::error::Error;
 use crate::host::UnixMillis;
 use crate::http::{Reply, RequestHead};
 use crate::multipart::file_name_of;
+use crate::resumable::id::UploadId;
+use crate::resumable::question::{FileDescription, Position, Refusal, Shape, State};
 
 const INTEROP_VERSION: u64 = 8;
 const MEDIA_TYPE: &str = "application/partial-upload";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::files::question::{Destination, Finished};
+use crate::resumable::question::{Destination, Finished};
 
 const ID: &str = "up_00112233445566778899aabbccddeeff";
 const NOW: UnixMillis = 1_700_000_000_000;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::error::Error;
-use crate::files::question::FileDescription;
+use crate::resumable::question::FileDescription;
 use crate::telegram::MAX_CAPTION_CHARS;
 
 /// Most bytes of keys and values that are kept for the notification.

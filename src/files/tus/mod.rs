@@ -14,10 +14,10 @@ use super::command::{
     Algorithm, Body, Checksum, Command, Creation, Limits, Outcome, upload_of_path, upload_path,
     whole_number,
 };
-use super::id::UploadId;
-use super::question::{Position, Refusal, Shape, State};
 use crate::error::Error;
 use crate::http::{Reply, RequestHead};
+use crate::resumable::id::UploadId;
+use crate::resumable::question::{Position, Refusal, Shape, State};
 use crate::text::http_date;
 use metadata::Metadata;
 

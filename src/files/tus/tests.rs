@@ -1,7 +1,7 @@
 //! The protocol, row by row. `docs/conformance.md` names these tests.
 
 use super::*;
-use crate::files::question::{Destination, FileDescription, Finished};
+use crate::resumable::question::{Destination, FileDescription, Finished};
 
 const ID: &str = "up_00112233445566778899aabbccddeeff";
 const NOW: u64 = 784_111_777_000;

@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 
 use super::bench::{Bench, SEQUENTIAL, append};
-use crate::files::Due;
-use crate::files::part::Part;
-use crate::files::question::{Append, Ask, FinishedFile, Position, Refusal, Shape};
-use crate::files::resource::LEASE_MS;
+use crate::resumable::Due;
+use crate::resumable::part::Part;
+use crate::resumable::question::{Append, Ask, FinishedFile, Position, Refusal, Shape};
+use crate::resumable::resource::LEASE_MS;
 
 const WRITERS: usize = 4;
 const LENGTH: u64 = 700;

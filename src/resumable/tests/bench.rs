@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::files::Due;
-use crate::files::naming::Place;
-use crate::files::part::Part;
-use crate::files::question::{
+use crate::host::UnixMillis;
+use crate::resumable::Due;
+use crate::resumable::naming::Place;
+use crate::resumable::part::Part;
+use crate::resumable::question::{
     Answer, Append, Ask, Destination, FileDescription, Finished, NewUpload, Piece, Position,
     Question, Refusal, Shape, State,
 };
-use crate::files::resource::{Orphan, Resource, UploadPolicy, Write, decide};
-use crate::files::seal::{KEY_BYTES, NONCE_BYTES, Sealed, SealingKey};
-use crate::host::UnixMillis;
+use crate::resumable::resource::{Orphan, Resource, UploadPolicy, Write, decide};
+use crate::resumable::seal::{KEY_BYTES, NONCE_BYTES, Sealed, SealingKey};
 use crate::telegram::BotToken;
 
 pub(super) const POLICY: UploadPolicy = UploadPolicy {

@@ -23,6 +23,8 @@ use crate::objects;
 use crate::objects::DurableObject;
 use crate::objects::revocations::Revocations;
 use crate::objects::testing::Memory;
+use crate::objects::upload::UploadRecord;
+use crate::objects::user_uploads::UserUploads;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
@@ -408,6 +410,24 @@ impl Host for TestHost {
             "IDEMPOTENCY" => idempotency::answer(self, config, &*storage, &question).await,
             Revocations::BINDING => {
                 return Ok(objects::serve::<Revocations>(
+                    self,
+                    Ok(config),
+                    &storage.memory,
+                    &question,
+                )
+                .await);
+            }
+            UploadRecord::BINDING => {
+                return Ok(objects::serve::<UploadRecord>(
+                    self,
+                    Ok(config),
+                    &storage.memory,
+                    &question,
+                )
+                .await);
+            }
+            UserUploads::BINDING => {
+                return Ok(objects::serve::<UserUploads>(
                     self,
                     Ok(config),
                     &storage.memory,

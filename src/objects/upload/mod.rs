@@ -6,6 +6,9 @@
 //! | `part/<place>` | [`Part`], with its [`Place`] |
 //! | `orphan/<serial>` | [`Orphan`] |
 
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
+
 use serde_json::json;
 
 use super::user_uploads::{self, ask_user};
@@ -34,7 +37,7 @@ const MESSAGES_A_CALL: usize = 100;
 const CALLS_A_WAKE: usize = 20;
 
 /// The object of one upload.
-pub struct Upload;
+pub struct UploadRecord;
 
 /// Asks the object of that name.
 ///
@@ -45,10 +48,10 @@ pub async fn ask_upload(
     object: &str,
     question: &Question,
 ) -> Result<Answer, ObjectFault> {
-    ask::<Upload>(host, object, question, ASK_TIMEOUT_MS).await
+    ask::<UploadRecord>(host, object, question, ASK_TIMEOUT_MS).await
 }
 
-impl DurableObject for Upload {
+impl DurableObject for UploadRecord {
     type Question = Question;
     type Answer = Answer;
     const BINDING: &'static str = "UPLOADS";

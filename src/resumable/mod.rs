@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`resource`] | one upload resource; `append` and `finish` have its two halves |
 //! | [`question`] | what it is asked, and what it answers |
+//! | [`cut`] | how a request's body is cut into parts |
 //! | [`part`], [`naming`] | a part, its place, and what it is called in the channel |
 //! | [`pace`] | how many messages a minute a chat takes |
 //! | [`seal`] | what the deletion of messages needs later |
@@ -12,6 +13,7 @@
 //! | [`id`] | names of upload resources |
 
 mod append;
+pub mod cut;
 mod finish;
 pub mod id;
 pub mod index_set;

@@ -1,6 +1,6 @@
 //! How the body of a request is cut into parts.
 
-use super::question::Refusal;
+use super::question::{Grant, Refusal};
 
 /// The smallest tail that is worth a message when a connection breaks, in bytes. The client sends a
 /// smaller one again.
@@ -16,6 +16,8 @@ pub struct Cut {
     announced: Option<u64>,
     /// Bytes of the part under way.
     in_part: u64,
+    /// What a body that is too long is told.
+    too_long: Refusal,
 }
 
 /// How a body ended.
@@ -41,14 +43,25 @@ pub enum Tail {
 }
 
 impl Cut {
-    /// Cuts a body. `room` is what the upload grants, and `content_length` what the request says.
+    /// Cuts a body that has this grant. `content_length` is what the request says.
     #[must_use]
-    pub fn new(part_bytes: u64, room: u64, content_length: Option<u64>) -> Self {
+    pub fn new(part_bytes: u64, grant: &Grant, content_length: Option<u64>) -> Self {
+        let too_long = match grant.state.length {
+            Some(length) => Refusal::LengthExceeded { length },
+            None => Refusal::TooLarge {
+                limit: grant.state.offset.saturating_add(grant.room),
+            },
+        };
+        Self::within(part_bytes, grant.room, content_length, too_long)
+    }
+
+    fn within(part_bytes: u64, room: u64, content_length: Option<u64>, too_long: Refusal) -> Self {
         Self {
             part_bytes: part_bytes.max(1),
             room,
             announced: content_length,
             in_part: 0,
+            too_long,
         }
     }
 
@@ -63,13 +76,11 @@ impl Cut {
     /// belong to the next part.
     ///
     /// # Errors
-    /// [`Refusal::LengthExceeded`] when the body brings more than it may. The part under way is then
-    /// not committed.
+    /// The body brings more than it may. The part under way is then not committed.
     pub fn take(&mut self, bytes: u64) -> Result<u64, Refusal> {
         let taken = bytes.min(self.part_bytes - self.in_part);
         if taken > self.room {
-            let length = self.room.saturating_add(self.in_part);
-            return Err(Refusal::LengthExceeded { length });
+            return Err(self.too_long);
         }
         self.room -= taken;
         self.announced = self.announced.map(|left| left.saturating_sub(taken));
@@ -117,10 +128,15 @@ mod tests {
     use super::*;
 
     const MB: u64 = 1024 * 1024;
+    const TOO_LONG: Refusal = Refusal::LengthExceeded { length: 30 };
+
+    fn cut(part_bytes: u64, room: u64, content_length: Option<u64>) -> Cut {
+        Cut::within(part_bytes, room, content_length, TOO_LONG)
+    }
 
     /// The sizes of the parts that a body makes which comes in pieces of this size.
     fn parts(body: u64, piece: u64, end: End) -> Vec<u64> {
-        let mut cut = Cut::new(20 * MB, u64::MAX, None);
+        let mut cut = self::cut(20 * MB, u64::MAX, None);
         let (mut left, mut parts) = (body, Vec::new());
         while left > 0 {
             let mut bytes = left.min(piece);
@@ -162,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_body_that_says_its_length_has_parts_of_known_size() {
-        let mut cut = Cut::new(20, 100, Some(50));
+        let mut cut = self::cut(20, 100, Some(50));
         for (size, is_over) in [(20, false), (20, false), (10, true)] {
             assert_eq!(cut.next_part(), Some(size));
             assert_eq!(cut.take(size), Ok(size));
@@ -170,15 +186,15 @@ mod tests {
             cut.committed();
         }
         assert_eq!(cut.next_part(), Some(0));
-        assert_eq!(Cut::new(20, 100, None).next_part(), None);
+        assert_eq!(cut(20, 100, None).next_part(), None);
     }
 
     #[test]
     fn a_body_that_is_longer_than_it_may_be_is_refused() {
-        let mut cut = Cut::new(20, 30, None);
+        let mut cut = self::cut(20, 30, None);
         assert_eq!(cut.take(25), Ok(20));
         cut.committed();
         assert_eq!(cut.take(10), Ok(10));
-        assert!(matches!(cut.take(1), Err(Refusal::LengthExceeded { .. })));
+        assert_eq!(cut.take(1), Err(TOO_LONG));
     }
 }

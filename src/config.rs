@@ -2,7 +2,7 @@
 
 use crate::credentials::CachePolicy;
 use crate::idempotency::RecordPolicy;
-use crate::notify::WebhookSecret;
+use crate::webhook::WebhookSecret;
 
 /// The cloud Bot API.
 pub const CLOUD_TELEGRAM_API_URL: &str = "https://api.telegram.org";

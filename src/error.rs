@@ -627,7 +627,7 @@ fn describe_idempotency(fault: ObjectFault) -> Description {
             501,
             "idempotency_unavailable",
             "This worker does not know Idempotency-Key",
-            "Leave the header out. A deployer can bind the Durable Object class Idempotency as IDEMPOTENCY, as wrangler.toml does.",
+            "Leave the header out. A deployer can bind the Durable Object class UserRecord as USER_RECORDS, as wrangler.toml does.",
         ),
         _ => passing(
             503,

@@ -10,9 +10,6 @@ use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMillis = u64;
 
@@ -109,35 +106,6 @@ pub enum ObjectFault {
     /// It could not be reached, took too long, or its answer can't be read. It may have done what it
     /// was asked.
     NoAnswer,
-}
-
-/// A durable object's storage failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StorageFault;
-
-/// What a durable object keeps: a SQLite database of its own, and one alarm that wakes it.
-///
-/// What happens between two awaits is written as a whole or not at all, and nothing that the object
-/// says goes out before it is on disk (developers.cloudflare.com, "Durable Objects: Storage API").
-pub trait Storage {
-    /// Runs one statement with a parameter for each `?`, and gives the rows: an array of arrays, in
-    /// JSON.
-    ///
-    /// # Errors
-    /// [`StorageFault`]; the statement then did nothing.
-    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault>;
-    /// Wakes the object at that time, in place of any other; at once if it is past.
-    fn set_alarm(&self, at: UnixMillis) -> impl Future<Output = Result<(), StorageFault>>;
-    /// Forgets everything, the alarm as well.
-    fn clear(&self) -> impl Future<Output = Result<(), StorageFault>>;
-}
-
-/// Reads what [`Storage::sql`] gave.
-///
-/// # Errors
-/// [`StorageFault`] when these are no such rows.
-pub fn rows<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, StorageFault> {
-    serde_json::from_str(json).map_err(|_| StorageFault)
 }
 
 /// The body ended before its time: the client is gone.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::config::AllowedOrigins;
 use crate::error::Error;
-use crate::notify::Signature;
+use crate::webhook::Signature;
 
 /// The head of a request.
 #[derive(Debug, Clone, Default)]

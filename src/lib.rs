@@ -13,9 +13,10 @@
 //! | [`multipart`] | reading the browser's form, framing Telegram's |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
-//! | [`objects`] | durable objects: their shape, their storage, and each of them |
+//! | [`objects`] | durable objects: revocations, the outbox, the users' records |
 //! | [`telegram`] | the Bot API's replies and errors |
-//! | [`notify`] | telling the backend, signed; the outbox for when it does not listen |
+//! | [`notify`] | telling the backend of an upload, or leaving that to the outbox |
+//! | [`webhook`] | what the backend is told, signed and sent |
 //! | [`hooks`] | requests from the backend itself |
 //! | [`check`] | whether an upload would go well |
 //! | [`error`] | everything that can go wrong, and how it is told |
@@ -44,6 +45,7 @@ pub mod service;
 pub mod telegram;
 pub mod text;
 pub mod upload;
+pub mod webhook;
 
 #[cfg(target_arch = "wasm32")]
 mod edge;

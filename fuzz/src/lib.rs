@@ -22,7 +22,7 @@ mod request;
 pub mod targets;
 
 // The names under which the two files below know the worker.
-use telestore_worker::{config, credentials, host, idempotency, multipart, notify};
+use telestore_worker::{config, credentials, host, multipart, objects};
 
 /// How the worker's own tests read a multipart body, naively and not.
 #[path = "../../src/multipart/testing.rs"]

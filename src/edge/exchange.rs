@@ -4,7 +4,7 @@ use wasm_bindgen::JsValue;
 
 use super::js;
 use crate::http::{Reply, RequestHead, UploadHeaders};
-use crate::notify::Signature;
+use crate::webhook::Signature;
 
 /// The headers that the core wants to know, in the order in which [`head`] takes them.
 const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key\nupload-complete";

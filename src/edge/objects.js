@@ -59,12 +59,3 @@ export function clearAlarm(state) {
 export async function clear(state) {
   await Promise.all([state.storage.deleteAlarm(), state.storage.deleteAll()]);
 }
-
-// Runs one statement. Parameters and rows are JSON.
-export function sql(state, statement, parameters) {
-  return JSON.stringify([...state.storage.sql.exec(statement, ...JSON.parse(parameters)).raw()]);
-}
-
-export async function setAlarmLater(state, at) {
-  await state.storage.setAlarm(at);
-}

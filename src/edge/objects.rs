@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 
 use futures_util::FutureExt as _;
 use js_sys::Promise;
-use serde_json::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -16,12 +15,11 @@ use worker::worker_sys::Context;
 use super::runtime::Runtime;
 use super::{ISOLATE, js};
 use crate::config::ConfigError;
-use crate::host::{self, Object, ObjectFault, ObjectReply, UnixMillis};
-use crate::idempotency;
+use crate::host::{Object, ObjectFault, ObjectReply, UnixMillis};
 use crate::isolate::Shared;
-use crate::notify::outbox;
 use crate::objects::{
-    DurableObject, Range, Storage, StorageFault, Transaction, parse, revocations, serve, wake,
+    DurableObject, Range, Storage, StorageFault, Transaction, outbox, parse, revocations, serve,
+    upload, user, user_uploads, wake,
 };
 
 #[wasm_bindgen(module = "/src/edge/objects.js")]
@@ -55,12 +53,6 @@ extern "C" {
     fn clear_alarm(state: &JsValue) -> Result<(), JsValue>;
 
     fn clear(state: &JsValue) -> Promise;
-
-    #[wasm_bindgen(catch)]
-    fn sql(state: &JsValue, statement: &str, parameters: &str) -> Result<String, JsValue>;
-
-    #[wasm_bindgen(js_name = setAlarmLater)]
-    fn set_alarm_later(state: &JsValue, at: f64) -> Promise;
 }
 
 /// Asks a durable object through its binding.
@@ -198,7 +190,9 @@ impl<O: DurableObject> Instance<O> {
         future_to_promise(async move {
             let config = shared(&runtime).map(|shared| &*shared.config);
             let woken = wake::<O>(&runtime, config, &state).await;
-            woken.map(|()| JsValue::UNDEFINED).map_err(failed)
+            woken
+                .map(|()| JsValue::UNDEFINED)
+                .map_err(|StorageFault| js_sys::Error::new("the object's storage failed").into())
         })
     }
 }
@@ -234,129 +228,8 @@ macro_rules! durable_object {
     };
 }
 
+durable_object!(Outbox, outbox::Outbox);
 durable_object!(Revocations, revocations::Revocations);
-
-/// What the class of a durable object is given.
-#[derive(Clone)]
-struct Ground {
-    runtime: Runtime,
-    state: JsValue,
-}
-
-impl Ground {
-    fn new(state: JsValue, env: JsValue) -> Self {
-        // An object's state has `waitUntil`, which is all that a context is used for.
-        let context: Context = state.clone().unchecked_into();
-        Self {
-            runtime: Runtime::new(context, env),
-            state,
-        }
-    }
-
-    fn shared(&self) -> Result<&'static Shared, JsValue> {
-        let isolate = ISOLATE.with(|isolate| *isolate);
-        isolate
-            .shared(|name| self.runtime.variable(name))
-            .map_err(|error| JsValue::from(error.to_string()))
-    }
-}
-
-impl host::Storage for Ground {
-    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, host::StorageFault> {
-        let parameters = serde_json::to_string(parameters).map_err(|_| host::StorageFault)?;
-        sql(&self.state, statement, &parameters).map_err(|_| host::StorageFault)
-    }
-
-    async fn set_alarm(&self, at: UnixMillis) -> Result<(), host::StorageFault> {
-        // A time is far below 2^53, up to which a float holds whole numbers.
-        #[allow(clippy::cast_precision_loss)]
-        let set = JsFuture::from(set_alarm_later(&self.state, at as f64)).await;
-        set.map(drop).map_err(|_| host::StorageFault)
-    }
-
-    async fn clear(&self) -> Result<(), host::StorageFault> {
-        let cleared = JsFuture::from(clear(&self.state)).await;
-        cleared.map(drop).map_err(|_| host::StorageFault)
-    }
-}
-
-/// What JavaScript is told when an object could not do its work.
-fn failed<F>(_: F) -> JsValue {
-    js_sys::Error::new("the object's storage failed").into()
-}
-
-/// Answers a request, whose body is the question, with what `answer` makes of that.
-fn answer<F>(request: &web_sys::Request, answer: impl FnOnce(String) -> F + 'static) -> Promise
-where
-    F: Future<Output = Result<String, JsValue>>,
-{
-    let text = request.text();
-    future_to_promise(async move {
-        let question = JsFuture::from(text?).await?.as_string().unwrap_or_default();
-        js::respond(200, "", &answer(question).await?).map(JsValue::from)
-    })
-}
-
-/// Keeps notifications until the backend has them.
-#[wasm_bindgen]
-#[allow(unreachable_pub, reason = "exported to JavaScript")]
-pub struct Outbox(Ground);
-
-#[wasm_bindgen]
-#[allow(unreachable_pub, reason = "exported to JavaScript")]
-impl Outbox {
-    #[wasm_bindgen(constructor)]
-    pub fn new(state: JsValue, env: JsValue) -> Self {
-        Self(Ground::new(state, env))
-    }
-
-    pub fn fetch(&self, request: &web_sys::Request) -> Promise {
-        let ground = self.0.clone();
-        answer(request, async move |question| {
-            let config = &ground.shared()?.config;
-            let answered = outbox::answer(&ground.runtime, config, &ground, &question).await;
-            answered.map_err(failed)
-        })
-    }
-
-    pub fn alarm(&self) -> Promise {
-        let ground = self.0.clone();
-        future_to_promise(async move {
-            let config = &ground.shared()?.config;
-            let woken = outbox::wake(&ground.runtime, config, &ground).await;
-            woken.map(|()| JsValue::UNDEFINED).map_err(failed)
-        })
-    }
-}
-
-/// Remembers what became of the upload with one idempotency key.
-#[wasm_bindgen]
-#[allow(unreachable_pub, reason = "exported to JavaScript")]
-pub struct Idempotency(Ground);
-
-#[wasm_bindgen]
-#[allow(unreachable_pub, reason = "exported to JavaScript")]
-impl Idempotency {
-    #[wasm_bindgen(constructor)]
-    pub fn new(state: JsValue, env: JsValue) -> Self {
-        Self(Ground::new(state, env))
-    }
-
-    pub fn fetch(&self, request: &web_sys::Request) -> Promise {
-        let ground = self.0.clone();
-        answer(request, async move |question| {
-            let config = &ground.shared()?.config;
-            let answered = idempotency::answer(&ground.runtime, config, &ground, &question).await;
-            answered.map_err(failed)
-        })
-    }
-
-    pub fn alarm(&self) -> Promise {
-        let ground = self.0.clone();
-        future_to_promise(async move {
-            let config = &ground.shared()?.config;
-            let woken = idempotency::wake(&ground.runtime, config, &ground).await;
-            woken.map(|()| JsValue::UNDEFINED).map_err(failed)
-        })
-    }
-}
+durable_object!(UserRecord, user::UserRecord);
+durable_object!(UploadRecord, upload::UploadRecord);
+durable_object!(UserUploads, user_uploads::UserUploads);

@@ -7,13 +7,16 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`outbox`] | events that the backend has not acknowledged yet |
 //! | [`revocations`] | users whose credentials have changed |
+//! | [`user`] | what became of a user's uploads with an idempotency key |
 
 mod context;
+pub mod outbox;
 pub mod revocations;
 mod storage;
-#[cfg(all(test, not(target_arch = "wasm32")))]
-pub(crate) mod testing;
+pub mod user;
+
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 pub mod upload;

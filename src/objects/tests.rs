@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::testing::Memory;
 use super::{Context, DurableObject, Range, Storage, StorageFault, Transaction, ask, serve, wake};
 use crate::config::{Config, ConfigError};
 use crate::host::Host;
 use crate::testing::TestHost;
+use crate::testing::memory::Memory;
 
 const MINUTE_MS: u64 = 60_000;
 

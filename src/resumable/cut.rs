@@ -130,13 +130,13 @@ mod tests {
     const MB: u64 = 1024 * 1024;
     const TOO_LONG: Refusal = Refusal::LengthExceeded { length: 30 };
 
-    fn cut(part_bytes: u64, room: u64, content_length: Option<u64>) -> Cut {
+    fn cut_of(part_bytes: u64, room: u64, content_length: Option<u64>) -> Cut {
         Cut::within(part_bytes, room, content_length, TOO_LONG)
     }
 
     /// The sizes of the parts that a body makes which comes in pieces of this size.
     fn parts(body: u64, piece: u64, end: End) -> Vec<u64> {
-        let mut cut = self::cut(20 * MB, u64::MAX, None);
+        let mut cut = cut_of(20 * MB, u64::MAX, None);
         let (mut left, mut parts) = (body, Vec::new());
         while left > 0 {
             let mut bytes = left.min(piece);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_body_that_says_its_length_has_parts_of_known_size() {
-        let mut cut = self::cut(20, 100, Some(50));
+        let mut cut = cut_of(20, 100, Some(50));
         for (size, is_over) in [(20, false), (20, false), (10, true)] {
             assert_eq!(cut.next_part(), Some(size));
             assert_eq!(cut.take(size), Ok(size));
@@ -186,12 +186,12 @@ mod tests {
             cut.committed();
         }
         assert_eq!(cut.next_part(), Some(0));
-        assert_eq!(cut(20, 100, None).next_part(), None);
+        assert_eq!(cut_of(20, 100, None).next_part(), None);
     }
 
     #[test]
     fn a_body_that_is_longer_than_it_may_be_is_refused() {
-        let mut cut = self::cut(20, 30, None);
+        let mut cut = cut_of(20, 30, None);
         assert_eq!(cut.take(25), Ok(20));
         cut.committed();
         assert_eq!(cut.take(10), Ok(10));

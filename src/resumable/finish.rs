@@ -5,7 +5,7 @@ use super::part::Part;
 use super::question::{Answer, Destination, Finished, FinishedFile, Refusal, Shape, Work};
 use super::resource::{Context, LEASE_MS, MAX_PARTS, Phase, Resource, UploadPolicy, Write};
 use crate::host::UnixMillis;
-use crate::notify::Message;
+use crate::webhook::Message;
 
 /// How long the request that stored a file is taken to deliver its notification, in milliseconds.
 const DELIVERY_MS: u64 = 60_000;

@@ -18,7 +18,7 @@ use super::naming::Place;
 use super::part::Part;
 use super::seal::Sealed;
 use crate::host::UnixMillis;
-use crate::notify::Message;
+use crate::webhook::Message;
 
 /// A question to an upload resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,7 +56,7 @@ impl<H: Host> Upload<'_, H> {
                 None => self.credentials(&token, fields).await?,
             };
             if let Some(earlier) = self.attempt.begin(&credentials.user_id).await? {
-                return Err(earlier.retell(&file.name, size).into());
+                return Err(earlier.replay(&file.name, size).into());
             }
             let target = self.target(credentials, source);
             self.take_turn(&target, Some(size)).await?;

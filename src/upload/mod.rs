@@ -37,10 +37,11 @@ use crate::isolate::Shared;
 use crate::multipart::Malformed;
 use crate::multipart::envelope::{BOUNDARY_ENTROPY_BYTES, Envelope, passable_content_type};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
-use crate::notify::{self, Event, Message, Notified};
+use crate::notify::{self, Notified};
 use crate::route::{RawFile, Route};
 use crate::telegram::{self, ChatId, MAX_CAPTION_CHARS, MAX_CLOUD_DOWNLOAD_BYTES, Stored};
 use crate::text::hex;
+use crate::webhook::{Event, Message};
 
 use held::{Held, HeldPiece};
 use incoming::{Incoming, Piece};
@@ -509,8 +510,8 @@ impl<'a, H: Host> Upload<'a, H> {
         self.report.notify_ms = Some(self.host.now().saturating_sub(began));
         receipt.notified = notified;
         let reply = || receipt.to_json(request_id);
-        let untold = (notified == Notified::Retrying).then_some(&message);
-        attempt.told(reply, untold).await;
+        let undelivered = (notified == Notified::Retrying).then_some(&message);
+        attempt.replied(reply, undelivered).await;
         receipt
     }
 

@@ -3,7 +3,7 @@
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::host::{Body as _, Chunk as _, Host};
-use crate::idempotency::Earlier;
+use crate::idempotency::EndedUpload;
 use crate::multipart::form::FilePart;
 
 use super::incoming::Incoming;
@@ -14,13 +14,13 @@ impl<H: Host> Upload<'_, H> {
     /// is another one is not read.
     pub(super) async fn repeat_raw(
         &self,
-        earlier: Earlier,
+        earlier: EndedUpload,
         file: &FileInfo,
         length: Option<u64>,
         body: &mut H::Body,
     ) -> Result<String, Error> {
         if let Some(length) = length {
-            let reply = earlier.retell(&file.name, length)?;
+            let reply = earlier.replay(&file.name, length)?;
             body.drain(length).await;
             return Ok(reply);
         }
@@ -37,13 +37,13 @@ impl<H: Host> Upload<'_, H> {
             }
             Ok(size)
         });
-        earlier.retell(&file.name, size.await??)
+        earlier.replay(&file.name, size.await??)
     }
 
     /// Reads a form through whose file came before, and sends nothing.
     pub(super) async fn repeat_form(
         &self,
-        earlier: Earlier,
+        earlier: EndedUpload,
         credentials: &Credentials,
         part: &FilePart,
         mut incoming: Incoming<'_, H::Body>,
@@ -63,6 +63,6 @@ impl<H: Host> Upload<'_, H> {
         let fields = incoming.fields();
         self.token(fields)?;
         self.check_user(credentials, fields)?;
-        earlier.retell(&file_info(part, fields).name, size)
+        earlier.replay(&file_info(part, fields).name, size)
     }
 }

@@ -31,10 +31,12 @@ const ACCOUNT_SECRET: &str = "session-";
 /// The folder of the Durable Objects, beside the config.
 const DISK: &str = "objects";
 /// The Durable Objects: their bindings and classes, as wrangler.toml has them.
-const OBJECTS: [(&str, &str); 3] = [
+const OBJECTS: [(&str, &str); 5] = [
     ("OUTBOX", "Outbox"),
-    ("IDEMPOTENCY", "Idempotency"),
+    ("USER_RECORDS", "UserRecord"),
     ("REVOCATIONS", "Revocations"),
+    ("UPLOADS", "UploadRecord"),
+    ("USER_UPLOADS", "UserUploads"),
 ];
 /// What workerd, or the worker's panic hook, writes when the worker itself is broken.
 const SIGNS_OF_BREAKAGE: [&str; 5] = [

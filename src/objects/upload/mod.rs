@@ -11,11 +11,11 @@ mod tests;
 
 use serde_json::json;
 
+use super::user::hand_over;
 use super::user_uploads::{self, ask_user};
 use super::{Context, DurableObject, Range, Storage, StorageFault, Transaction, ask, parse};
 use crate::config::Config;
 use crate::host::{Call, Host, Method, ObjectFault};
-use crate::notify::{self, Message};
 use crate::resumable::Due;
 use crate::resumable::naming::Place;
 use crate::resumable::part::Part;
@@ -23,6 +23,7 @@ use crate::resumable::question::{Answer, Ask, Question};
 use crate::resumable::resource::{Orphan, Resource, UploadPolicy, Write, decide};
 use crate::resumable::seal::Sealed;
 use crate::telegram::{BotToken, MAX_ANSWER_BYTES, read_result};
+use crate::webhook::Message;
 
 const ASK_TIMEOUT_MS: u32 = 5_000;
 const UPLOAD_KEY: &str = "upload";
@@ -334,7 +335,7 @@ async fn deliver<H: Host, S: Storage>(
     host: &H,
     message: &Message,
 ) -> Result<(), StorageFault> {
-    let is_delivered = notify::hand_over(host, context.config, message).await;
+    let is_delivered = hand_over(context, host, message).await;
     let now = context.now();
     change(storage, |resource| resource.handed_over(is_delivered, now)).await
 }

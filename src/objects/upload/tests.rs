@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::{UploadRecord, ask_upload};
 use crate::config::Config;
 use crate::host::Host as _;
-use crate::objects::testing::Memory;
 use crate::objects::user_uploads::{
     Answer as UserAnswer, Question as UserQuestion, Report, ask_user,
 };
@@ -19,6 +18,7 @@ use crate::resumable::question::{
 use crate::resumable::seal::{KEY_BYTES, NONCE_BYTES, SealingKey};
 use crate::resumable::unfinished::{Advance, MAX_UNFINISHED, Unfinished};
 use crate::telegram::BotToken;
+use crate::testing::memory::Memory;
 use crate::testing::{TestHost, answer};
 
 const OBJECT: &str = "up_1";
@@ -120,16 +120,16 @@ impl World {
         self.ask(object, request, Ask::End { is_whole: true });
     }
 
-    fn memory(&self, object: &str) -> std::rc::Rc<crate::testing::TestStorage> {
-        self.host.storage(object)
+    fn memory(&self, object: &str) -> std::rc::Rc<Memory> {
+        self.host.storage::<UploadRecord>(object)
     }
 
     /// Lets time pass until the alarm, and wakes the object.
     fn wake(&self, object: &str) {
         let storage = self.memory(object);
-        let at = storage.memory.alarm.take().expect("an alarm");
+        let at = storage.alarm.take().expect("an alarm");
         self.host.advance(at.saturating_sub(self.host.now()));
-        self.wake_now(object, &storage.memory);
+        self.wake_now(object, &storage);
     }
 
     fn wake_now(&self, object: &str, memory: &Memory) {
@@ -230,7 +230,7 @@ fn an_upload_that_expires_has_its_messages_deleted_a_hundred_at_a_time_and_is_fo
     let key = || world.user(&UserQuestion::Key(OBJECT.to_owned()));
     assert!(matches!(key(), UserAnswer::Key(Some(_))));
     world.wake(OBJECT);
-    assert!(world.memory(OBJECT).memory.entries().is_empty());
+    assert!(world.memory(OBJECT).entries().is_empty());
     assert_eq!(key(), UserAnswer::Key(None));
     assert_eq!(
         world.user(&UserQuestion::List),
@@ -259,12 +259,12 @@ fn what_telegram_does_not_delete_is_tried_again() {
     world.state(OBJECT, "b", Ask::Terminate { finished });
     world.wake(OBJECT);
     assert_eq!(world.deletions().len(), 1);
-    let again_at = world.memory(OBJECT).memory.alarm.get();
+    let again_at = world.memory(OBJECT).alarm.get();
     assert_eq!(again_at, Some(world.host.now() + 60_000));
     world.wake(OBJECT);
     assert_eq!(world.deletions().len(), 2);
     let parts = |key: &String| key.starts_with("part/");
-    assert!(!world.memory(OBJECT).memory.entries().keys().any(parts));
+    assert!(!world.memory(OBJECT).entries().keys().any(parts));
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn neither_object_has_the_bots_token_in_the_clear() {
     for (name, question) in world.host.0.asked.borrow().iter() {
         assert!(!question.contains(&secret), "{name}");
     }
-    let entries = world.memory(OBJECT).memory.entries();
+    let entries = world.memory(OBJECT).entries();
     assert!(entries.values().all(|value| !value.contains(&secret)));
 }
 
@@ -324,11 +324,11 @@ fn an_answer_that_was_lost_changes_nothing_when_it_is_asked_for_again() {
     let world = World::new();
     world.create(OBJECT, SEQUENTIAL, Some(3));
     world.append(OBJECT, "a", 0, 1);
-    let before = world.memory(OBJECT).memory.entries();
+    let before = world.memory(OBJECT).entries();
     let part = part_of(1000);
     let state = world.state(OBJECT, "a", Ask::Store { serial: 0, part });
     assert_eq!(state.offset, 1);
-    assert_eq!(world.memory(OBJECT).memory.entries(), before);
+    assert_eq!(world.memory(OBJECT).entries(), before);
 }
 
 #[test]
@@ -426,12 +426,12 @@ fn the_log_says_how_many_messages_could_not_be_deleted() {
     world.create(OBJECT, SEQUENTIAL, Some(3000));
     world.append(OBJECT, "a", 0, 2);
     for _ in 0..200 {
-        if world.memory(OBJECT).memory.entries().is_empty() {
+        if world.memory(OBJECT).entries().is_empty() {
             break;
         }
         world.wake(OBJECT);
     }
-    assert!(world.memory(OBJECT).memory.entries().is_empty());
+    assert!(world.memory(OBJECT).entries().is_empty());
     let lines = world.host.0.lines.borrow();
     let expected = json!({ "event": "messages_not_deleted", "count": 2 }).to_string();
     assert_eq!(lines.iter().filter(|line| **line == expected).count(), 1);

@@ -1,13 +1,13 @@
 //! One upload, step by step.
 
 use super::bench::{Bench, POLICY, SEQUENTIAL, append, destination, new_upload, sealed};
-use crate::notify::Message;
 use crate::resumable::Due;
 use crate::resumable::naming::Place;
 use crate::resumable::question::{
     Answer, Append, Ask, Destination, Finished, FinishedFile, Piece, Position, Refusal, Shape,
 };
 use crate::resumable::resource::{LEASE_MS, MAX_PARTS};
+use crate::webhook::Message;
 
 const DAY_MS: u64 = 86_400_000;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-use crate::notify::{Signature, WebhookSecret};
+use crate::webhook::{Signature, WebhookSecret};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const WITH_SECRET: &[(&str, &str)] = &[("WEBHOOK_SECRET", SECRET)];

@@ -38,6 +38,19 @@ impl std::fmt::Display for Undelivered {
     }
 }
 
+impl Undelivered {
+    /// Whether the backend refused the message for good: a 4xx, other than those that ask the sender
+    /// to come back (RFC 9110 section 15.5, RFC 8470 section 5.2, RFC 6585 section 4).
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Status(408 | 425 | 429) => false,
+            Self::Status(status) => (400..500).contains(&status),
+            Self::Timeout | Self::Unreachable => false,
+        }
+    }
+}
+
 impl Message {
     /// The message about this event.
     #[must_use]
@@ -53,7 +66,7 @@ impl Message {
     ///
     /// # Errors
     /// Why it was not acknowledged.
-    pub(super) async fn send<H: Host>(
+    pub async fn send<H: Host>(
         &self,
         host: &H,
         config: &Config,

@@ -3,11 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use futures_util::FutureExt as _;
 
-use super::{Range, Storage, StorageFault, Transaction};
 use crate::host::UnixMillis;
+use crate::objects::{Range, Storage, StorageFault, Transaction};
 
 type Entries = BTreeMap<String, String>;
 
@@ -35,7 +36,8 @@ impl Storage for Memory {
         work: impl AsyncFnOnce(&mut MemoryTurn) -> Result<T, StorageFault>,
     ) -> Result<T, StorageFault> {
         let mut tx = MemoryTurn {
-            entries: self.entries(),
+            entries: self.entries.take(),
+            undo: Vec::new(),
             alarm: self.alarm.get(),
             fails_after: self.fails_after.get(),
         };
@@ -44,9 +46,11 @@ impl Storage for Memory {
             .expect("a turn waits for nothing but its transaction");
         self.fails_after.set(tx.fails_after);
         if result.is_ok() {
-            self.entries.replace(tx.entries);
             self.alarm.set(tx.alarm);
+        } else {
+            tx.roll_back();
         }
+        self.entries.replace(tx.entries);
         result
     }
 }
@@ -54,11 +58,22 @@ impl Storage for Memory {
 /// One turn, which is kept when it ends well.
 pub(crate) struct MemoryTurn {
     entries: Entries,
+    /// What was there before each change.
+    undo: Vec<(String, Option<String>)>,
     alarm: Option<UnixMillis>,
     fails_after: Option<usize>,
 }
 
 impl MemoryTurn {
+    fn roll_back(&mut self) {
+        for (key, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(value) => self.entries.insert(key, value),
+                None => self.entries.remove(&key),
+            };
+        }
+    }
+
     fn step(&mut self) -> Result<(), StorageFault> {
         match &mut self.fails_after {
             Some(0) => Err(StorageFault),
@@ -81,23 +96,29 @@ impl Transaction for MemoryTurn {
         self.step()?;
         assert!((1..=2048).contains(&key.len()), "{key} is too long");
         assert!(key.len() + value.len() <= 2_000_000, "{key} holds too much");
-        self.entries.insert(key.to_owned(), value.to_owned());
+        let before = self.entries.insert(key.to_owned(), value.to_owned());
+        self.undo.push((key.to_owned(), before));
         Ok(())
     }
 
     async fn delete(&mut self, key: &str) -> Result<(), StorageFault> {
         self.step()?;
-        self.entries.remove(key);
+        let before = self.entries.remove(key);
+        self.undo.push((key.to_owned(), before));
         Ok(())
     }
 
     async fn list(&mut self, range: Range<'_>) -> Result<Vec<(String, String)>, StorageFault> {
         self.step()?;
         assert!(range.limit > 0, "workerd refuses a limit of 0");
-        let listed = self.entries.iter().filter(|(key, _)| {
-            key.starts_with(range.prefix) && range.after.is_none_or(|after| key.as_str() > after)
-        });
-        let listed = listed.map(|(key, value)| (key.clone(), value.clone()));
+        let from = match range.after {
+            Some(after) if after > range.prefix => Bound::Excluded(after),
+            _ => Bound::Included(range.prefix),
+        };
+        let listed = self.entries.range::<str, _>((from, Bound::Unbounded));
+        let listed = listed
+            .take_while(|(key, _)| key.starts_with(range.prefix))
+            .map(|(key, value)| (key.clone(), value.clone()));
         Ok(listed.take(range.limit).collect())
     }
 
@@ -115,7 +136,9 @@ impl Transaction for MemoryTurn {
 
     async fn clear(&mut self) -> Result<(), StorageFault> {
         self.step()?;
-        self.entries.clear();
+        let entries = std::mem::take(&mut self.entries);
+        let removed = entries.into_iter().map(|(key, value)| (key, Some(value)));
+        self.undo.extend(removed);
         self.alarm = None;
         Ok(())
     }

@@ -13,8 +13,15 @@ export async function ask(namespace, name, question, timeoutMs) {
 
 const ROLLED_BACK = Symbol("rolled back");
 
-// Runs `work` in a transaction, which is kept when it returns true. Whether it was kept.
+// The states that hold nothing of the first version any more.
+const upToDate = new WeakSet();
+
+// Runs `work` in a transaction, which is kept when it returns true. Returns whether it was kept.
 export function transaction(state, work) {
+  if (!upToDate.has(state)) {
+    takeOver(state.storage);
+    upToDate.add(state);
+  }
   try {
     state.storage.transactionSync(() => {
       if (!work()) throw ROLLED_BACK;
@@ -58,4 +65,33 @@ export function clearAlarm(state) {
 // before it, it is written with that.
 export async function clear(state) {
   await Promise.all([state.storage.deleteAlarm(), state.storage.deleteAll()]);
+}
+
+// The first version kept the outbox in a table. Its events become entries of shard 0, in the form that
+// objects/outbox/entries.rs describes.
+function takeOver(storage) {
+  const { kv, sql } = storage;
+  const tables = [...sql.exec("SELECT name FROM sqlite_master WHERE name = 'events'")];
+  if (tables.length === 0) return;
+  const digits = (number) => String(number).padStart(16, "0");
+  storage.transactionSync(() => {
+    const state = JSON.parse(kv.get("state") ?? '{"last_sequence":0,"pending":0,"parked":0}');
+    for (const { sequence: _, ...event } of [...sql.exec("SELECT * FROM events ORDER BY sequence")]) {
+      if (kv.get(`id/${event.id}`) !== undefined) continue;
+      const sequence = Math.max(state.last_sequence + 16, event.queued_at * 256);
+      state.last_sequence = sequence;
+      kv.put(`id/${event.id}`, String(sequence));
+      kv.put(`event/${digits(sequence)}`, JSON.stringify(event));
+      if (event.due_at === null) {
+        state.parked += 1;
+      } else {
+        state.pending += 1;
+        kv.put(`due/${digits(event.due_at)}/${digits(sequence)}`, "");
+      }
+    }
+    kv.put("state", JSON.stringify(state));
+    sql.exec("DROP TABLE events");
+    // Whatever became of the old alarm: the outbox looks at once what is due.
+    storage.setAlarm(Date.now());
+  });
 }

@@ -179,3 +179,137 @@ fn users(
     }
     Ok(Some(users.into_iter().collect()))
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::objects::{Storage as _, ask};
+    use crate::testing::TestHost;
+
+    fn host() -> TestHost {
+        let host = TestHost::default();
+        let variable = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+        host.bind_objects(Config::read(variable).expect("settings"));
+        host.advance(10 * REMEMBERED_MS);
+        host
+    }
+
+    fn revoke(host: &TestHost, user_id: &str) {
+        let question = Question::Revoke(user_id.to_owned());
+        let told = host.run(ask::<Revocations>(host, NAME, &question, 1_000));
+        assert_eq!(told, Ok(None));
+    }
+
+    fn news(host: &TestHost, question: &Question) -> (Version, Option<Vec<String>>) {
+        let told = host.run(ask::<Revocations>(host, NAME, question, 1_000));
+        let news = told.expect("an answer").expect("news");
+        (news.version, news.users)
+    }
+
+    fn since(host: &TestHost, version: &Version) -> (Version, Option<Vec<String>>) {
+        news(host, &Question::Since(version.clone()))
+    }
+
+    fn some(users: &[&str]) -> Option<Vec<String>> {
+        Some(users.iter().map(|&user| user.to_owned()).collect())
+    }
+
+    fn reset(host: &TestHost) {
+        let storage = host.storage::<Revocations>(NAME);
+        let cleared = host.run(storage.turn(async |tx| tx.clear().await));
+        cleared.expect("cleared");
+    }
+
+    #[test]
+    fn each_user_is_told_once_to_whoever_knows_an_older_version() {
+        let host = host();
+        revoke(&host, "a");
+        let (first, _) = news(&host, &Question::From(0));
+        assert_eq!(first.number, 1);
+        for user in ["b", "a", "b"] {
+            revoke(&host, user);
+        }
+        let (last, users) = since(&host, &first);
+        assert_eq!((last.number, users), (4, some(&["a", "b"])));
+        assert_eq!(since(&host, &last), (last, some(&[])));
+    }
+
+    #[test]
+    fn from_a_time_on_the_clocks_may_differ_by_a_minute() {
+        let host = host();
+        revoke(&host, "a");
+        let now = host.now();
+        let from = |time| news(&host, &Question::From(time)).1;
+        assert_eq!(from(now + CLOCK_SKEW_MS), some(&["a"]));
+        assert_eq!(from(now + CLOCK_SKEW_MS + 1), some(&[]));
+        assert_eq!(from(now + CLOCK_SKEW_MS - REMEMBERED_MS), some(&["a"]));
+        assert_eq!(from(now + CLOCK_SKEW_MS - REMEMBERED_MS - 1), None);
+    }
+
+    #[test]
+    fn a_version_from_before_a_reset_answers_anybody() {
+        let host = host();
+        let (empty, users) = since(&host, &Version::default());
+        assert_eq!((&empty, users), (&Version::default(), some(&[])));
+        revoke(&host, "a");
+        revoke(&host, "b");
+        let (before, _) = since(&host, &Version::default());
+        assert_eq!(since(&host, &empty).1, None, "from before it first wrote");
+        reset(&host);
+        assert_eq!(since(&host, &before).1, None);
+        revoke(&host, "c");
+        revoke(&host, "d");
+        let (after, users) = since(&host, &before);
+        assert_eq!((after.number, users), (before.number, None));
+        assert_ne!(after.epoch, before.epoch);
+        revoke(&host, "e");
+        assert_eq!(since(&host, &after).1, some(&["e"]));
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_is_forgotten_and_whoever_needs_it_is_told_so() {
+        let host = host();
+        for user in ["a", "b"] {
+            revoke(&host, user);
+        }
+        let (old, _) = since(&host, &Version::default());
+        let first = Version {
+            number: 1,
+            ..old.clone()
+        };
+        host.advance(REMEMBERED_MS + 1);
+        assert_eq!(since(&host, &first).1, some(&["b"]), "it is still there");
+        revoke(&host, "c");
+        let entries = host.storage::<Revocations>(NAME).entries();
+        assert_eq!(entries.len(), 2, "{entries:?}");
+        assert_eq!(since(&host, &first).1, None);
+        let (newest, users) = since(&host, &old);
+        assert_eq!((newest.number, users), (3, some(&["c"])));
+    }
+
+    #[test]
+    fn more_users_than_an_answer_holds_are_anybody() {
+        let host = host();
+        let storage = host.storage::<Revocations>(NAME);
+        let now = host.now();
+        let filled = storage.turn(async |tx| {
+            let mut version = Version::default();
+            for number in 0..=MAX_ENTRIES {
+                let user_id = number.to_string();
+                add(tx, version.clone(), Entry { user_id, at: now }).await?;
+                version.number += 1;
+            }
+            Ok(())
+        });
+        host.run(filled).expect("filled");
+        let version = |number| Version {
+            epoch: String::new(),
+            number,
+        };
+        assert_eq!(since(&host, &version(0)).1, None);
+        let told = since(&host, &version(1)).1.map(|users| users.len());
+        assert_eq!(told, Some(MAX_ENTRIES));
+        assert_eq!(news(&host, &Question::From(now)).1, None);
+    }
+}

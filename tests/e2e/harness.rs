@@ -159,6 +159,16 @@ impl Harness {
         self.wait_until_ready().await;
     }
 
+    /// Runs this JavaScript instead of the worker, with the same bindings and disk. Returns what ran
+    /// until now.
+    pub(crate) async fn run_instead(&mut self, module: &str) -> String {
+        let file = self.workerd.config.path().join("index.js");
+        let before = fs::read_to_string(&file).expect("a module");
+        fs::write(&file, module).expect("written");
+        self.restart_worker().await;
+        before
+    }
+
     /// Where the worker is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.workerd.address

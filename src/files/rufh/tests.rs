@@ -311,7 +311,7 @@ fn an_append_says_where_it_belongs_and_whether_it_is_the_last() {
 #[test]
 fn an_append_of_another_media_type_gets_415() {
     let told = append("?0", |head| {
-        set(&mut head.content_type, "application/offset+octet-stream")
+        set(&mut head.content_type, "application/offset+octet-stream");
     });
     assert_eq!(told.expect_err("an error").describe().status, 415);
 }

@@ -259,9 +259,9 @@ async fn delete<H: Host, S: Storage>(
         }
     }
     let key = user_uploads::Question::Key(deletion.object.clone());
-    let key = match ask_user(host, &deletion.owner, &key).await {
-        Ok(user_uploads::Answer::Key(key)) => key,
-        _ => return Err(StorageFault),
+    let answer = ask_user(host, &deletion.owner, &key).await;
+    let Ok(user_uploads::Answer::Key(key)) = answer else {
+        return Err(StorageFault);
     };
     let bot = key.and_then(|key| key.open(&deletion.object, &deletion.sealed));
     let is_deleted = match bot {

@@ -1,5 +1,7 @@
 //! An upload's object, with its user's object beside it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{UploadRecord, ask_upload};
@@ -84,7 +86,7 @@ impl World {
             object: object.to_owned(),
             destination: destination(),
             file: FileDescription::default(),
-            echoed: Default::default(),
+            echoed: BTreeMap::default(),
             shape,
             length,
             sealed: key.seal([1; NONCE_BYTES], object, &bot()).expect("sealed"),

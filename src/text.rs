@@ -1,4 +1,4 @@
-//! Small forms of text that several rooms write.
+//! Text formats that several modules write.
 
 /// Lower-case hexadecimal.
 #[must_use]

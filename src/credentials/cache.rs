@@ -1,18 +1,18 @@
-//! The cache policy, with no clock, no network and no JavaScript: time is handed in, and what to do
-//! is handed out as a [`Decision`].
+//! The cache policy, without a clock, a network or JavaScript: the caller passes the time, and the
+//! cache returns what to do as a [`Decision`].
 //!
-//! **The key is the token's hash, never a user id.** Only the backend's 200 for *this* token makes
-//! an entry, so nobody uploads with credentials that their own token did not earn.
+//! **The key is the token's hash, never a user id.** Only the backend's 200 for *this* token creates
+//! an entry, so nobody can upload with credentials that their own token did not earn.
 //!
-//! # Nobody waits on another request
-//! workerd cancels a request that awaits something which belongs to another one. So the first to
-//! find a cold key *claims* the fetch; the others are told to [`Decision::Wait`], which means to
-//! look again on a timer of their own. A claim older than its timeout is void: its owner's request
-//! may have been cancelled, and would otherwise lock everyone out.
+//! # No request waits for another
+//! workerd cancels a request that awaits something that belongs to another request. So the first
+//! request that finds a cold key *claims* the fetch. The others get [`Decision::Wait`] and look again
+//! on a timer of their own. A claim expires after its timeout: its request may have been cancelled,
+//! and would otherwise lock everyone out.
 //!
 //! # Bounds
-//! Entries, failures and claims are each bounded, apart from each other: somebody who sends random
-//! tokens makes failures and claims only, and can push nobody's credentials out.
+//! Entries, failures and claims have separate bounds. A client that sends random tokens creates only
+//! failures and claims, and cannot push anybody's credentials out.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,41 +20,33 @@ use std::rc::Rc;
 use super::Source;
 use super::backend::{BackendFault, Credentials};
 use super::token::TokenHash;
+use crate::config::CachePolicy;
 use crate::host::UnixMillis;
 
-/// Most entries; the least recently used goes first. About 0.5 KiB each.
+/// Most entries, about 0.5 KiB each. The least recently used is removed first.
 const MAX_ENTRIES: usize = 4096;
-/// Most remembered failures; the oldest goes first.
+/// Most remembered failures. The oldest is removed first.
 const MAX_FAILURES: usize = 512;
 /// How long a 401 or 403 is remembered, so that a bad client does not hammer the backend.
 const FAILURE_MS: u64 = 5_000;
-/// While the backend is out, how long stale credentials are served before it is asked again.
+/// How long stale credentials are served, while the backend is down, before it is asked again.
 const RETRY_OUTAGE_MS: u64 = 5_000;
-/// The last part of an entry's life, in which one request refreshes it: a twelfth, at most this.
+/// The last part of an entry's life, in which one request refreshes it: a twelfth of it, at most this.
 const MAX_REFRESH_LEAD_MS: u64 = 5 * 60_000;
 const REFRESH_LEAD_DIVISOR: u64 = 12;
-
-/// How long entries live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachePolicy {
-    /// From the fetch, milliseconds for which credentials are served without asking.
-    pub ttl_ms: u64,
-    /// Behind that, milliseconds for which they serve while the backend is out.
-    pub max_stale_ms: u64,
-}
 
 /// What a request has to do to get credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Use these.
     Fresh(Rc<Credentials>),
-    /// Use these, and refresh them beside it: this request has claimed that.
+    /// Use these, and refresh them meanwhile: this request has claimed the fetch.
     FreshAndRefresh(Rc<Credentials>),
-    /// Use these: the backend is out, and was asked a moment ago.
+    /// Use these: the backend is down, and was asked a moment ago.
     Stale(Rc<Credentials>),
     /// The backend refused this token a moment ago, or failed the request that this one waited for.
     Failed(BackendFault),
-    /// Ask the backend: this request has claimed that.
+    /// Ask the backend: this request has claimed the fetch.
     Fetch,
     /// Another request is asking: look again shortly.
     Wait,
@@ -64,17 +56,17 @@ struct Entry {
     credentials: Rc<Credentials>,
     fresh_until: UnixMillis,
     stale_until: UnixMillis,
-    /// While the backend is out: when to ask it again.
+    /// While the backend is down: when to ask it again.
     retry_at: UnixMillis,
     last_used: u64,
 }
 
-/// A fetch that brought nothing: everybody's answer for a few seconds when it was a 401 or 403, and
-/// in any case the answer of those who were waiting for it.
+/// A fetch that failed. Requests that waited for it get the same fault. After a 401 or 403, all
+/// requests with that token get it for a few seconds.
 struct Failure {
     fault: BackendFault,
     at: UnixMillis,
-    /// Its place in the order of uses.
+    /// When it was recorded, in the order of uses.
     recorded: u64,
 }
 
@@ -84,7 +76,7 @@ impl Failure {
     }
 }
 
-/// How much is kept at most.
+/// The most that the cache keeps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) entries: usize,
@@ -95,13 +87,13 @@ pub(super) struct Bounds {
 pub struct Cache {
     policy: CachePolicy,
     bounds: Bounds,
-    /// How long a claim holds, in milliseconds: a little longer than a fetch can take.
+    /// How long a claim lasts, in milliseconds: a little longer than a fetch can take.
     claim_ms: u64,
     entries: HashMap<TokenHash, Entry>,
     failures: HashMap<TokenHash, Failure>,
-    /// Who is fetching, by the time at which their claim ends.
+    /// The keys that are being fetched, and when each claim expires.
     claims: HashMap<TokenHash, UnixMillis>,
-    /// Counts uses: the order of time even when the clock stands still.
+    /// Counts uses. It orders them even while the clock stands still.
     uses: u64,
 }
 
@@ -128,8 +120,8 @@ impl Cache {
         }
     }
 
-    /// Says what a request with this token has to do now. `Fetch` and `FreshAndRefresh` claim the
-    /// fetch, which [`Self::settle`] gives back. A request that was told to wait says since when.
+    /// What a request with this token has to do now. `Fetch` and `FreshAndRefresh` claim the fetch;
+    /// [`Self::settle`] releases it. A request that got `Wait` passes the time of its first one.
     pub fn decide(
         &mut self,
         key: &TokenHash,
@@ -176,10 +168,10 @@ impl Cache {
         }
     }
 
-    /// Records what became of a claimed fetch. `expires_at` is the token's own end, if it has one.
+    /// Records the outcome of a claimed fetch. `expires_at` is when the token expires, if it does.
     ///
     /// # Errors
-    /// The fault, unless it is an outage that stale credentials help over: then it gives those.
+    /// The fault. For an outage, returns stale credentials instead if there are some.
     pub fn settle(
         &mut self,
         key: &TokenHash,
@@ -227,7 +219,7 @@ impl Cache {
         }
     }
 
-    /// Whether there is something to serve while the backend is out.
+    /// Whether there are credentials to serve while the backend is down.
     #[must_use]
     pub fn has_stale(&self, key: &TokenHash, now: UnixMillis) -> bool {
         self.entries
@@ -235,7 +227,7 @@ impl Cache {
             .is_some_and(|entry| now < entry.stale_until)
     }
 
-    /// Forgets what it has of this user, whatever the token.
+    /// Forgets this user's credentials, under all tokens.
     pub fn drop_user(&mut self, user_id: &str) {
         self.entries
             .retain(|_, entry| entry.credentials.user_id != user_id);
@@ -254,7 +246,7 @@ impl Cache {
         now: UnixMillis,
     ) {
         if expires_at <= now {
-            // The backend still took it, so this upload may go on; the next one has to ask again.
+            // The backend accepted the token, so this upload may go on. The next one asks again.
             self.entries.remove(key);
             return;
         }
@@ -305,12 +297,12 @@ impl Cache {
         self.uses
     }
 
-    /// Takes the fetch of this key unless somebody has it.
+    /// Claims the fetch of this key, unless another request has.
     fn claim(&mut self, key: &TokenHash, now: UnixMillis) -> bool {
         if self.claims.get(key).is_some_and(|&until| now < until) {
             return false;
         }
-        // Claims of cancelled requests are never settled; there are never many to look through.
+        // Cancelled requests never settle their claims. There are never many claims.
         self.claims.retain(|_, until| now < *until);
         self.claims.insert(*key, now + self.claim_ms);
         true

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::backend::{BackendFault, read_answer};
-use super::cache::{Bounds, Cache, CachePolicy, Decision};
+use super::cache::{Bounds, Cache, Decision};
 use super::{AuthToken, Credentials, Source};
+use crate::config::CachePolicy;
 use crate::host::{Answer, CallFault, UnixMillis};
 use crate::telegram::{BotToken, ChatId};
 

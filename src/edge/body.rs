@@ -1,7 +1,7 @@
-//! Reading a request's body.
+//! Reads a request's body.
 //!
-//! With a BYOB reader: workerd's default reader gives at most 4096 bytes a read. One buffer travels
-//! back and forth, as each read takes it and gives it back under a new view.
+//! It uses a BYOB reader, because workerd's default reader returns at most 4096 bytes per read. One
+//! buffer is used again and again: each read takes it and returns it under a new view.
 
 use std::num::TryFromIntError;
 use std::ops::Range;
@@ -13,17 +13,18 @@ use wasm_bindgen_futures::JsFuture;
 use super::js::{self, ByobReader, Needle, ReadResult};
 use crate::host::{Body, Chunk, ClientGone};
 
-/// Bytes of the first read: headers and small fields come with it, and the request to Telegram opens.
+/// Bytes of the first read. It brings headers and small fields, so that the request to Telegram can
+/// begin.
 const FIRST_READ_BYTES: u32 = 64 * 1024;
 /// Bytes of a read from a client on an ordinary connection. A turn of the event loop costs as much as
-/// the copying of some 100 KiB; but each upload that is under way has a buffer of this size.
+/// copying about 100 KiB, so reads are large; but each running upload has a buffer of this size.
 const USUAL_READ_BYTES: u32 = 256 * 1024;
-/// Bytes of a read from a client that is as fast as this program.
+/// Bytes of a read from a client that is as fast as the worker.
 const MAX_READ_BYTES: u32 = 1024 * 1024;
-/// A read that is filled faster than this, in milliseconds, is followed by one of twice the size, and
-/// one that is filled four times slower by one of half.
+/// After a read that took less than this, in milliseconds, the next read is twice as large. After one
+/// that took four times as long, the next is half as large.
 const FAST_READ_MS: f64 = 5.0;
-/// Room for a body that goes on behind its own word.
+/// Room for a body that goes on after its `Content-Length`.
 const LEAST_READ_BYTES: u32 = 1024;
 
 /// A piece of a body. The bytes stay in JavaScript's memory.
@@ -56,10 +57,10 @@ impl Chunk for JsChunk {
 }
 
 impl JsChunk {
-    /// A part of it, which shares its bytes.
+    /// A part of the chunk, which shares its bytes.
     ///
     /// # Errors
-    /// A range that no chunk has.
+    /// The range is larger than any chunk.
     pub(super) fn subarray(&self, range: Range<usize>) -> Result<Uint8Array, TryFromIntError> {
         Ok(self
             .view
@@ -71,17 +72,17 @@ impl JsChunk {
 pub(super) struct RequestBody {
     request: web_sys::Request,
     reader: Option<ByobReader>,
-    /// What is left of the body, in bytes, by its `Content-Length`.
+    /// How many bytes are left, according to `Content-Length`.
     left: Option<u64>,
-    /// How much the next read asks for, in bytes.
+    /// How many bytes the next read asks for.
     read_bytes: u32,
     spare: Option<ArrayBuffer>,
-    /// A native pipe that has the stream; it is free again when this is settled.
+    /// A native pipe that holds the stream until this promise is settled.
     piped: Option<Promise>,
 }
 
 impl RequestBody {
-    /// The body of this request, which is that long by its own word.
+    /// The body of this request. `length` is its `Content-Length`.
     pub(super) fn new(request: web_sys::Request, length: Option<u64>) -> Self {
         Self {
             request,
@@ -93,12 +94,12 @@ impl RequestBody {
         }
     }
 
-    /// The stream, for piping it on natively; none when the request has no body.
+    /// The stream, to pipe it natively; `None` when the request has no body.
     pub(super) fn stream(&self) -> Option<web_sys::ReadableStream> {
         self.request.body()
     }
 
-    /// Notes that the stream belongs to a pipe until that promise is settled.
+    /// Notes that a pipe holds the stream until `promise` is settled.
     pub(super) fn is_piped_by(&mut self, promise: &Promise) {
         self.piped = Some(promise.clone());
     }
@@ -110,7 +111,8 @@ impl RequestBody {
         self.reader.as_ref()
     }
 
-    /// A view to read into: no larger than what is still to come, or a kept chunk would keep the rest.
+    /// A view to read into. It is no larger than the rest of the body, because a held chunk keeps its
+    /// whole buffer.
     fn empty_view(&mut self) -> Uint8Array {
         let bytes = match self.left.map(u32::try_from) {
             Some(Ok(left)) => self.read_bytes.min(left.max(LEAST_READ_BYTES)),
@@ -124,7 +126,7 @@ impl RequestBody {
         }
     }
 
-    /// Notes what was read, and in how many milliseconds.
+    /// Notes what was read, and how many milliseconds that took.
     fn has_read(&mut self, view: &Uint8Array, took_ms: f64) {
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(view.length().into());
@@ -156,7 +158,7 @@ impl Body for RequestBody {
             .await
             .map_err(|_| ClientGone)?
             .unchecked_into();
-        // At the end it gives an empty view, or none.
+        // At the end of the body the view is empty or missing.
         let Some(view) = result.value().filter(|view| view.length() > 0) else {
             return Ok(None);
         };
@@ -176,7 +178,7 @@ impl Body for RequestBody {
 
     async fn drain(&mut self, most_bytes: u64) {
         if let Some(piped) = self.piped.take() {
-            // It has failed, or it would not have come to this.
+            // The stream is free again as soon as the pipe is settled, however it ended.
             let _ = JsFuture::from(piped).await;
         }
         let mut drained = 0;

@@ -1,5 +1,5 @@
-//! Writing a request's body, through workerd's own pass-through streams: a JavaScript
-//! `TransformStream`, or one that pulls through Rust, is ten times slower.
+//! Writes a request's body through workerd's own pass-through streams. A JavaScript `TransformStream`,
+//! or a stream that pulls through Rust, is ten times slower.
 
 use std::ops::Range;
 
@@ -11,27 +11,33 @@ use super::body::{JsChunk, RequestBody};
 use super::js::{self, IdentityTransformStream};
 use crate::host::{PipeBroken, Sink, SinkClosed};
 
+/// A pass-through stream of this many bytes: more are refused, and fewer are a broken body.
+pub(super) fn fixed_length_stream(length: u64) -> web_sys::TransformStream {
+    let fixed = match u32::try_from(length) {
+        Ok(length) => FixedLengthStream::new(length).ok(),
+        Err(_) => FixedLengthStream::new_big_int(length.into()).ok(),
+    };
+    // It fails only for numbers that no length is.
+    fixed.map_or_else(|| IdentityTransformStream::new().into(), Into::into)
+}
+
 /// An outgoing body.
 ///
-/// An `IdentityTransformStream` that is merely let go of ends *cleanly*, and what was written looks
-/// like a whole body to the other side. So a sink that is dropped before it was closed aborts.
+/// An `IdentityTransformStream` that is dropped ends *cleanly*, so the other side takes what was
+/// written for the whole body. So a sink that is dropped before it is closed aborts.
 pub(super) struct StreamSink {
     writable: web_sys::WritableStream,
     writer: Option<web_sys::WritableStreamDefaultWriter>,
-    /// Ends a native pipe that is under way.
+    /// Aborts the native pipe that is running.
     pipe: Option<web_sys::AbortController>,
     closed: bool,
 }
 
 impl StreamSink {
-    /// A sink, and the stream that comes out of it. `length` is that of the whole body in bytes.
+    /// A sink, and the stream that it writes to. `length` is the length of the whole body in bytes.
     pub(super) fn new(length: Option<u64>) -> (Self, web_sys::ReadableStream) {
-        let fixed = length.and_then(|length| match u32::try_from(length) {
-            Ok(length) => FixedLengthStream::new(length).ok(),
-            Err(_) => FixedLengthStream::new_big_int(length.into()).ok(),
-        });
-        let stream: web_sys::TransformStream = match fixed {
-            Some(stream) => stream.into(),
+        let stream = match length {
+            Some(length) => fixed_length_stream(length),
             None => IdentityTransformStream::new().into(),
         };
         let writable = stream.writable();
@@ -69,7 +75,7 @@ impl Sink for StreamSink {
         chunk: &JsChunk,
         range: Range<usize>,
     ) -> Result<(), SinkClosed> {
-        // A chunk is at most as long as a read's buffer: both ends fit.
+        // A chunk is at most as long as the buffer of a read, so both ends fit.
         let view = chunk.subarray(range).map_err(|_| SinkClosed)?;
         self.write_view(&view).await
     }
@@ -83,7 +89,7 @@ impl Sink for StreamSink {
         }
         let options = web_sys::StreamPipeOptions::new();
         options.set_prevent_close(true);
-        // What is left of it is drained when the other side fails.
+        // When the other side fails, the rest of the body is drained.
         options.set_prevent_cancel(true);
         self.pipe = web_sys::AbortController::new().ok();
         if let Some(pipe) = &self.pipe {

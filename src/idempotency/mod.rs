@@ -16,8 +16,6 @@ use crate::objects::user::{File, Kept, Step, UserKey, Verdict};
 use crate::telegram::TelegramFault;
 use crate::webhook::Message;
 
-pub use crate::objects::user::RecordPolicy;
-
 /// Most bytes of a key.
 const MAX_KEY_BYTES: usize = 255;
 /// How often a lease is renewed while it runs.
@@ -59,15 +57,24 @@ pub struct EndedUpload {
 }
 
 impl EndedUpload {
+    /// Whether an upload of this file repeats it.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyMismatch`] when it had another file.
+    pub fn check(&self, name: &str, size: u64) -> Result<(), Error> {
+        if self.file.name != name || self.file.size != size {
+            return Err(Error::IdempotencyMismatch);
+        }
+        Ok(())
+    }
+
     /// Its reply, for a repeat with this file.
     ///
     /// # Errors
     /// [`Error::IdempotencyMismatch`] when it had another file, and `outcome_unknown` when nobody knows
     /// how it ended.
     pub fn replay(self, name: &str, size: u64) -> Result<String, Error> {
-        if self.file.name != name || self.file.size != size {
-            return Err(Error::IdempotencyMismatch);
-        }
+        self.check(name, size)?;
         self.reply.ok_or(Error::Telegram {
             fault: TelegramFault::OutcomeUnknown { timed_out: false },
             with_fresh_credentials: false,

@@ -1,18 +1,18 @@
 //! The outgoing `sendDocument` body, in the form that the Bot API server reads.
 //!
-//! Its reader (`HttpReader` of tdlib) differs from RFC 7578 in ways that decide how names are
-//! written: `name` and `filename` are matched case-sensitively, `filename*` is ignored, and a
-//! filename has its backslash escapes undone and is then *percent-decoded*. The closing delimiter
-//! is the commit point: without it the server answers 400 and stores nothing. That is why
-//! [`Envelope::closing`] is made apart, and written only when all else went well.
+//! The server's reader (`HttpReader` of tdlib) differs from RFC 7578 in how it reads names: it matches
+//! `name` and `filename` case-sensitively, ignores `filename*`, undoes backslash escapes in a filename
+//! and then *percent-decodes* it. The closing delimiter is the commit point: without it the server
+//! answers 400 and stores nothing. So [`Envelope::closing`] is separate, and is written only when
+//! everything else has succeeded.
 
-/// Bytes of randomness in a boundary: 192 bits, so that no file can hold it by chance or design.
+/// Random bytes in a boundary: 192 bits, so that no file contains it by chance or by design.
 pub const BOUNDARY_ENTROPY_BYTES: usize = 24;
 
-/// The content type of a file that names none, or none that can be a header.
+/// The content type of a file without one, or with one that cannot be a header.
 pub const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
-/// Most bytes of a content type that is passed on.
+/// Most bytes of a content type that is forwarded.
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
 /// The framing of one outgoing request.
@@ -22,7 +22,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// An envelope whose boundary is made of these bytes, which come from a CSPRNG.
+    /// An envelope whose boundary is made from these bytes, which must come from a CSPRNG.
     #[must_use]
     pub fn new(entropy: [u8; BOUNDARY_ENTROPY_BYTES]) -> Self {
         Self {
@@ -36,10 +36,10 @@ impl Envelope {
         format!("multipart/form-data; boundary={}", self.boundary)
     }
 
-    /// What goes before the file's bytes. The worker's own `chat_id` comes first: of two parameters
-    /// of one name the first wins.
+    /// The body before the file's bytes. The worker's own `chat_id` comes first, because the first of
+    /// two parameters with the same name wins.
     ///
-    /// The caption is left out when it is not known yet; then [`Self::closing`] has it.
+    /// Without a caption, pass it to [`Self::closing`].
     #[must_use]
     pub fn opening(
         &self,
@@ -65,7 +65,7 @@ impl Envelope {
         text
     }
 
-    /// What goes behind the file's bytes: the caption, when the opening had none, and the commit.
+    /// The body after the file's bytes: the caption, if the opening had none, and the closing delimiter.
     #[must_use]
     pub fn closing(&self, caption: Option<&str>) -> String {
         let mut text = String::from("\r\n");
@@ -93,7 +93,7 @@ impl Envelope {
     }
 }
 
-/// The content type that may go into a header: the given one if it looks like `type/subtype`.
+/// A content type that can be a header: the given one if it looks like `type/subtype`.
 #[must_use]
 pub fn passable_content_type(given: Option<&str>) -> &str {
     given
@@ -103,7 +103,8 @@ pub fn passable_content_type(given: Option<&str>) -> &str {
         .unwrap_or(DEFAULT_CONTENT_TYPE)
 }
 
-/// Escapes what would be read as something else inside `filename="…"`. Non-ASCII stays raw UTF-8.
+/// Escapes the characters that the server would interpret inside `filename="…"`. Non-ASCII stays raw
+/// UTF-8.
 fn escape_name(text: &mut String, name: &str) {
     for c in name.chars() {
         match c {

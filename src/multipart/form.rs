@@ -1,4 +1,4 @@
-//! The upload form: which part is the file, and what the fields beside it say.
+//! The upload form: which part is the file, and the values of its fields.
 
 use std::ops::Range;
 
@@ -16,11 +16,11 @@ pub const MAX_FIELDS_BYTES: usize = 1024 * 1024;
 pub struct Fields {
     /// `authToken`: the user's token for the backend.
     pub auth_token: Option<String>,
-    /// `userId`: must be the token's own user.
+    /// `userId`: must be the user of the token.
     pub user_id: Option<String>,
-    /// `fileName`: takes precedence over the part's own.
+    /// `fileName`: takes precedence over the part's filename.
     pub file_name: Option<String>,
-    /// `caption`: takes the place of `Uploaded: …`.
+    /// `caption`: replaces `Uploaded: …`.
     pub caption: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Fields {
 }
 
 impl Fields {
-    /// The place of a known field, with its name as a constant.
+    /// The slot of a known field, and the field's name as a constant.
     fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<String>)> {
         match name {
             "authToken" => Some(("authToken", &mut self.auth_token)),
@@ -62,7 +62,7 @@ impl Fields {
     }
 }
 
-/// What the file's part says of the file.
+/// What the headers of the file's part say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePart {
     /// The part's `filename`, when it is not empty.
@@ -71,38 +71,38 @@ pub struct FilePart {
     pub content_type: Option<String>,
 }
 
-/// A step of the form that the caller has to act on.
+/// A step of reading the form that the caller acts on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// The file begins.
     FileBegin(FilePart),
     /// Bytes of the file: this range of the pushed slice.
     File(Range<usize>),
-    /// Bytes of the file from before this slice: the first `n` of [`FormReader::delimiter`].
+    /// Bytes of the file from earlier slices: the first `n` bytes of [`FormReader::delimiter`].
     FileHeld(usize),
     /// The file is complete; fields may follow.
     FileEnd,
 }
 
-/// Reads an upload form from slices cut anywhere.
+/// Reads an upload form from slices that are cut anywhere.
 #[derive(Debug)]
 pub struct FormReader {
     parser: Parser,
     fields: Fields,
     part: Part,
-    /// Content that is due behind the [`Step::FileBegin`] that it brought about.
+    /// The content that caused the last [`Step::FileBegin`], and that comes after it.
     queued: Option<Step>,
     file_seen: bool,
     /// Bytes of all fields' values so far.
     field_bytes: usize,
 }
 
-/// The part that is being read.
+/// The current part.
 #[derive(Debug)]
 enum Part {
     /// None, or an empty file input: `filename=""` and no content.
     Nothing,
-    /// `filename=""`: the first byte of content makes it the file.
+    /// `filename=""`: it is the file as soon as it has a byte of content.
     UnnamedFile(FilePart),
     File,
     Field {
@@ -133,26 +133,26 @@ impl FormReader {
         &self.fields
     }
 
-    /// `CRLF--boundary`: what ends the file.
+    /// `CRLF--boundary`, which ends the file.
     #[must_use]
     pub fn delimiter(&self) -> &[u8] {
         self.parser.delimiter()
     }
 
-    /// Whether what comes next is the file up to the delimiter, so that a caller who finds that by
-    /// itself need not push the bytes in front of it.
+    /// Whether the next bytes are the file until the delimiter. A caller that finds the delimiter by
+    /// itself need not push the bytes before it.
     #[must_use]
     pub fn is_inside_file(&self) -> bool {
         matches!(self.part, Part::File) && self.queued.is_none() && self.parser.is_inside_content()
     }
 
-    /// The first `held` bytes of the delimiter, which a [`Step::FileHeld`] stands for.
+    /// The bytes of a [`Step::FileHeld`]: the first `held` bytes of the delimiter.
     #[must_use]
     pub fn held(&self, held: usize) -> &[u8] {
         self.parser.delimiter().get(..held).unwrap_or_default()
     }
 
-    /// Reads on in `slice` from `cursor`, which it advances, up to the next step; `None` when the
+    /// Reads `slice` from `cursor` until the next step, and advances `cursor`. Returns `None` when the
     /// slice is used up.
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl FormReader {
         Ok(None)
     }
 
-    /// To be asked when the input has ended.
+    /// Checks that the form is complete, after the end of the input.
     ///
     /// # Errors
     /// [`Malformed::Truncated`] unless the closing delimiter was read.
@@ -199,8 +199,8 @@ impl FormReader {
         self.parser.is_complete()
     }
 
-    /// A part is the file when it is called `file`, or has a filename whatever its name: `FilePond`
-    /// sends `filepond`.
+    /// A part is the file when its name is `file`, or when it has a filename: `FilePond` sends the
+    /// name `filepond`.
     fn begin_part(&mut self, head: PartHead) -> Result<Option<Step>, Malformed> {
         let PartHead {
             name,

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use super::malformed::Malformed;
 use super::parser::MAX_PART_HEADERS;
 
-/// What a part says of itself.
+/// The headers of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartHead {
     /// The `name` of its `Content-Disposition`.
@@ -97,7 +97,7 @@ fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The first parameter of that name in `; a=b; c="d"`.
+/// The first parameter with this name in `; a=b; c="d"`.
 fn parameter(mut rest: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
     loop {
         while let Some(after) = rest
@@ -128,12 +128,12 @@ fn parameter(mut rest: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads up to the closing quote and gives what comes behind it.
+/// Reads until the closing quote. Returns the value, and the bytes after it.
 ///
-/// Two habits meet here. Browsers write a quote as `%22` and a backslash as itself (WHATWG HTML,
-/// "multipart form data"); other clients escape both with a backslash (RFC 822 quoted-pair). So a
-/// backslash escapes a quote or a backslash and stands for itself before anything else, and one
-/// before the quote that ends the value is the name's own last character.
+/// Clients differ. Browsers write a quote as `%22` and a backslash as itself (WHATWG HTML, "multipart
+/// form data"). Others escape both with a backslash (RFC 822 quoted-pair). So a backslash escapes a
+/// quote or a backslash, and stands for itself before any other byte. A backslash before the quote
+/// that ends the value is the last character of the value.
 fn quoted_value(quoted: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut value = Vec::with_capacity(quoted.len());
     let mut rest = quoted;
@@ -157,7 +157,7 @@ fn quoted_value(quoted: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// Whether the quote in front of `after` can be the one that closes a value.
+/// Whether the quote before `after` can be the one that closes a value.
 fn ends_value(after: &[u8]) -> bool {
     let after = after.trim_ascii_start();
     after.is_empty()
@@ -168,7 +168,7 @@ fn ends_value(after: &[u8]) -> bool {
         })
 }
 
-/// Undoes the three escapes that browsers write into names.
+/// Undoes the three escapes that browsers write into names (WHATWG HTML, "multipart form data").
 fn undo_percent(value: Vec<u8>) -> Vec<u8> {
     if memchr::memchr(b'%', &value).is_none() {
         return value;

@@ -1,6 +1,6 @@
-//! The ways in which a multipart body can be wrong.
+//! What can be wrong with a multipart body.
 
-/// What is wrong with a multipart body. The text is for the person who wrote the client.
+/// What is wrong with a multipart body. The text addresses the person who wrote the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -12,7 +12,7 @@ pub enum Malformed {
     Truncated,
     /// Over 64 KiB come before the first delimiter.
     Preamble,
-    /// Over 64 KiB come behind the closing delimiter.
+    /// Over 64 KiB come after the closing delimiter.
     Epilogue,
     /// A delimiter is followed by neither `--` nor the end of its line.
     Delimiter,
@@ -45,7 +45,7 @@ impl std::fmt::Display for Malformed {
             Self::Boundary => "the boundary is not 1 to 70 characters that RFC 2046 allows",
             Self::Truncated => "the body ended before the closing boundary",
             Self::Preamble => "over 64 KiB come before the first boundary",
-            Self::Epilogue => "over 64 KiB come behind the closing boundary",
+            Self::Epilogue => "over 64 KiB come after the closing boundary",
             Self::Delimiter => "a boundary is not followed by the end of its line",
             Self::HeaderTooLong => "a part's headers are over 16 KiB",
             Self::TooManyHeaders => "a part has over 32 headers",

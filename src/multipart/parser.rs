@@ -1,15 +1,15 @@
 //! A push parser for `multipart/form-data` bodies (RFC 7578, RFC 2046 section 5.1).
 //!
-//! It is sans-IO: the caller pushes slices cut anywhere and gets events that name *ranges* of the
-//! slice, so that the bytes of a file need not be copied through it. It keeps no content: bytes at
-//! the end of a slice that might begin a delimiter are a prefix of the delimiter, which the parser
-//! knows, so [`Event::Held`] gives their number alone.
+//! The parser is sans-IO. The caller pushes slices that are cut anywhere, and gets events that name
+//! *ranges* of the slice, so no byte of a file is copied through the parser. The parser keeps no
+//! content either: bytes at the end of a slice that may begin a delimiter equal a prefix of the
+//! delimiter, so [`Event::Held`] gives only their number.
 //!
-//! Time is linear in the input. That rests on one fact: a delimiter has its only CR at its first
-//! byte (RFC 2046 allows none in a boundary), so a failed match can never hide the start of another.
+//! Parsing takes time linear in the input. This relies on one fact: the only CR of a delimiter is its
+//! first byte (RFC 2046 allows none in a boundary), so a failed match never hides the start of another.
 //!
-//! It is strict where leniency would let two readers disagree about where a file ends: lines end in
-//! CRLF, and a delimiter that is followed by anything but `--`, blanks or CRLF is an error.
+//! The parser is strict where leniency would let two readers disagree about where a file ends: lines
+//! end in CRLF, and a delimiter must be followed by `--`, or by blanks and CRLF.
 
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ pub enum Event {
 enum Stage {
     Preamble,
     Content,
-    /// Behind `CRLF--boundary`: `--`, or blanks and CRLF, decide what it was.
+    /// After `CRLF--boundary`: `--` makes it the closing delimiter, blanks and CRLF an inner one.
     DelimiterTail(Tail),
     Header,
     Epilogue,
@@ -71,11 +71,11 @@ pub struct Parser {
     finder: Finder<'static>,
     /// How many bytes of the delimiter the input so far ends with.
     matched: usize,
-    /// The delimiter was found right behind content that was just reported.
+    /// The delimiter was found right after content that was just reported.
     part_end_due: bool,
     header: Vec<u8>,
     parts: usize,
-    /// Bytes of preamble, of epilogue, or of blanks behind a delimiter.
+    /// Bytes of preamble, of epilogue, or of blanks after a delimiter.
     padding: usize,
 }
 
@@ -107,25 +107,25 @@ impl Parser {
         })
     }
 
-    /// The bytes that part two parts: `CRLF--boundary`.
+    /// The bytes between two parts: `CRLF--boundary`.
     #[must_use]
     pub fn delimiter(&self) -> &[u8] {
         self.finder.needle()
     }
 
-    /// Whether what comes next is content up to the delimiter. Of such content any number of bytes
-    /// may be left out.
+    /// Whether the next bytes are content until the delimiter. The caller may leave out any number of
+    /// such bytes.
     #[must_use]
     pub fn is_inside_content(&self) -> bool {
         self.stage == Stage::Content && self.matched == 0 && !self.part_end_due
     }
 
-    /// Reads on in `slice` from `cursor`, which it advances, up to the next event.
+    /// Reads `slice` from `cursor` until the next event, and advances `cursor`.
     ///
     /// `None` means that the slice is used up: call again with the next one and a cursor of 0.
     ///
     /// # Errors
-    /// What is wrong with the body; the parser is of no use afterwards.
+    /// What is wrong with the body. The parser must not be used afterwards.
     pub fn next(&mut self, slice: &[u8], cursor: &mut usize) -> Result<Option<Event>, Malformed> {
         if self.part_end_due {
             self.part_end_due = false;
@@ -162,7 +162,7 @@ impl Parser {
         }
     }
 
-    /// To be asked when the input has ended.
+    /// Checks that the body is complete, after the end of the input.
     ///
     /// # Errors
     /// [`Malformed::Truncated`] unless the closing delimiter was read.
@@ -211,7 +211,7 @@ impl Parser {
         }
     }
 
-    /// Looks for the delimiter in `rest`, of which `matched` bytes were seen before it.
+    /// Looks for the delimiter in `rest`. The bytes before `rest` ended with `matched` bytes of it.
     fn scan(&mut self, rest: &[u8]) -> Scan {
         let delimiter = self.finder.needle();
         if self.matched > 0 {
@@ -247,7 +247,7 @@ impl Parser {
         Scan::Unfinished { before }
     }
 
-    /// Takes one byte behind a delimiter; `true` when it was the closing one.
+    /// Takes one byte after a delimiter. Returns `true` when that was the closing delimiter.
     fn delimiter_tail(&mut self, tail: Tail, byte: u8) -> Result<bool, Malformed> {
         let next = match (tail, byte) {
             (Tail::Dash, b'-') => {
@@ -277,7 +277,7 @@ impl Parser {
         Ok(false)
     }
 
-    /// Gathers the header block, which ends at an empty line.
+    /// Collects the header block, which ends at an empty line.
     fn header(&mut self, rest: &[u8], cursor: &mut usize) -> Result<Option<PartHead>, Malformed> {
         let known = self.header.len();
         let room = (MAX_PART_HEADER_BYTES + END_OF_HEADERS.len()).saturating_sub(known);
@@ -299,8 +299,8 @@ impl Parser {
         };
         *cursor += after.saturating_sub(known);
         self.stage = Stage::Content;
-        // An empty part has no content in front of its delimiter: the CRLF that ended the header
-        // block is not part of it (RFC 2046 section 5.1.1).
+        // An empty part has no content before its delimiter: the CRLF that ends the header block is
+        // not part of the content (RFC 2046 section 5.1.1).
         self.matched = 0;
         parse_part_head(self.header.get(..block).unwrap_or_default()).map(Some)
     }
@@ -318,10 +318,10 @@ impl Parser {
 const END_OF_HEADERS: &[u8] = b"\r\n\r\n";
 
 enum Scan {
-    /// The delimiter begins behind `before` bytes and ends at `after`.
+    /// The delimiter begins after `before` bytes and ends at `after`.
     Found { before: usize, after: usize },
-    /// What was held of an earlier slice is content after all.
+    /// The bytes held from an earlier slice are content after all.
     Released { held: usize },
-    /// No delimiter yet; the first `before` bytes are surely none of it.
+    /// No delimiter yet. The first `before` bytes are not part of one.
     Unfinished { before: usize },
 }

@@ -4,63 +4,63 @@ use crate::host::Answer;
 
 /// Seconds to wait when Telegram says 429 without saying how long.
 const DEFAULT_RETRY_AFTER_SECONDS: u32 = 5;
-/// Most characters of a description that are passed on.
+/// Most characters of a description that are forwarded.
 const MAX_DESCRIPTION_CHARS: usize = 300;
 
-/// Why an upload to Telegram did not end with a stored file, or why that can't be known.
+/// Why an upload to Telegram did not store a file, or why that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TelegramFault {
     /// 401, 404, 421: the bot's token is dead.
     TokenDead {
-        /// Telegram's own words.
+        /// Telegram's description.
         description: String,
     },
-    /// 403, or 400 about the chat: the bot can't post there.
+    /// 403, or 400 about the chat: the bot cannot post there.
     ChatRefused {
-        /// Telegram's own words.
+        /// Telegram's description.
         description: String,
     },
     /// The chat has become a supergroup, which has another id (Bot API, `migrate_to_chat_id`).
     ChatMoved {
-        /// Telegram's own words.
+        /// Telegram's description.
         description: String,
         /// The new id.
         to: i64,
     },
     /// Another 400: something about this file or caption.
     BadRequest {
-        /// Telegram's own words.
+        /// Telegram's description.
         description: String,
     },
     /// 413.
     TooLarge,
     /// 429.
     RetryAfter {
-        /// Telegram's own words.
+        /// Telegram's description.
         description: String,
         /// Seconds.
         seconds: u32,
     },
-    /// 5xx, or 408, from the API itself or from what stands in front of it.
+    /// 5xx or 408, from the API itself or from a proxy before it.
     Failed {
-        /// Telegram's own words; none when a proxy answered.
+        /// Telegram's description; `None` when a proxy answered.
         description: Option<String>,
     },
-    /// No connection, or it ended before the body was whole: nothing is stored.
+    /// There was no connection, or it ended before the body was complete: nothing is stored.
     Unreachable,
-    /// Telegram took no more bytes for too long: nothing is stored.
+    /// Telegram accepted no more bytes for too long: nothing is stored.
     Stalled,
-    /// The body was sent whole and no answer came that says what became of it.
+    /// The whole body was sent, and no answer says whether it was stored.
     OutcomeUnknown {
-        /// Whether it was time that ran out.
+        /// Whether this is because of a timeout.
         timed_out: bool,
     },
-    /// `ok`, but without ids to find the file by: it is stored.
+    /// `ok`, but without ids that identify the file: it is stored.
     NoIds,
 }
 
 impl TelegramFault {
-    /// From the Bot API's own error object.
+    /// The fault in the Bot API's error object.
     pub(super) fn from_error(
         code: u16,
         description: Option<String>,
@@ -90,18 +90,15 @@ impl TelegramFault {
         }
     }
 
-    /// From an answer that is not the Bot API's JSON: a proxy's page, half a JSON, nothing.
+    /// The fault in an answer that is not the Bot API's JSON: a proxy's page, truncated JSON, nothing.
     pub(super) fn from_foreign_answer(answer: &Answer) -> Self {
         match answer.status {
-            // It says that it went well, and not what: the file may be there.
+            // Success without a result: the file may be stored.
             200..=299 => Self::OutcomeUnknown { timed_out: false },
             413 => Self::TooLarge,
-            429 => Self::RetryAfter {
-                description: "Too Many Requests".to_owned(),
-                seconds: answer.retry_after().unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
-            },
-            // A gateway that had passed the request on and then waited in vain. 520 and 524 are
-            // Cloudflare's own (developers.cloudflare.com, "Cloudflare 5xx errors").
+            429 => Self::too_many_requests(answer.retry_after()),
+            // The gateway had forwarded the request and got no answer in time. 520 and 524 are
+            // Cloudflare's own codes (developers.cloudflare.com, "Cloudflare 5xx errors").
             504 | 520 | 524 => Self::OutcomeUnknown {
                 timed_out: answer.status != 520,
             },
@@ -112,14 +109,23 @@ impl TelegramFault {
         }
     }
 
-    /// Whether the cached credentials are to blame, so that fresh ones might do better.
+    /// A 429 without the Bot API's JSON.
+    #[must_use]
+    pub fn too_many_requests(retry_after_seconds: Option<u32>) -> Self {
+        Self::RetryAfter {
+            description: "Too Many Requests".to_owned(),
+            seconds: retry_after_seconds.unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
+        }
+    }
+
+    /// Whether the credentials are the reason, so that fresh ones may help.
     #[must_use]
     pub fn blames_credentials(&self) -> bool {
         matches!(self, Self::TokenDead { .. } | Self::ChatRefused { .. })
     }
 }
 
-/// The descriptions of a 400 that speak of the chat and the bot's rights in it, not of the file.
+/// Whether the description of a 400 is about the chat or the bot's rights in it, not about the file.
 fn is_about_chat(description: &str) -> bool {
     const ABOUT_CHAT: [&str; 7] = [
         "chat not found",

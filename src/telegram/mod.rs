@@ -1,6 +1,7 @@
 //! Telegram's Bot API: checked identifiers, `sendDocument`'s replies, and what its errors mean.
 
 mod fault;
+mod get_file;
 pub mod pace;
 mod reply;
 pub mod rights;
@@ -8,17 +9,20 @@ pub mod rights;
 #[cfg(test)]
 mod tests;
 
+use sha2::{Digest as _, Sha256};
+
 pub use fault::TelegramFault;
+pub use get_file::{FileFault, FileId, RemoteFile, read_file};
 pub use reply::{Stored, read_answer, read_result};
 
 /// Most bytes of an answer that are read. A message with a document is about 1 KiB.
 pub const MAX_ANSWER_BYTES: usize = 128 * 1024;
-/// Above this a bot cannot fetch a file back from the cloud Bot API (Bot API, `getFile`: 20 MB).
+/// The largest file that a bot can fetch back from the cloud Bot API (Bot API, `getFile`: 20 MB).
 pub const MAX_CLOUD_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024;
 /// Most characters of a caption (Bot API, `sendDocument`).
 pub const MAX_CAPTION_CHARS: usize = 1024;
 
-/// A bot's token, checked: it goes into URLs. `Debug` hides it.
+/// A bot's token, checked because it goes into URLs. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BotToken(String);
 
@@ -37,7 +41,7 @@ impl BotToken {
         (id_fits && secret_fits).then(|| Self(text.to_owned()))
     }
 
-    /// The bot's id: what stands before the colon. It is no secret.
+    /// The bot's id, which is the part before the colon. It is not secret.
     #[must_use]
     pub fn id(&self) -> &str {
         self.0.split(':').next().unwrap_or_default()
@@ -46,6 +50,12 @@ impl BotToken {
     /// The token itself, to be encrypted.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// SHA-256 of the token: a key for what is remembered of the bot.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
     }
 
     /// The URL of one of the bot's methods. It holds the token.
@@ -61,7 +71,7 @@ impl std::fmt::Debug for BotToken {
     }
 }
 
-/// A chat's id (`-1001234567890`) or `@name`, checked: it goes into a multipart field.
+/// A chat's id (`-1001234567890`) or `@name`, checked because it goes into a multipart field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChatId(String);
 
@@ -80,7 +90,7 @@ impl ChatId {
         (is_number || is_name).then(|| Self(text.to_owned()))
     }
 
-    /// As Telegram takes it.
+    /// The id as Telegram reads it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

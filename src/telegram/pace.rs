@@ -1,13 +1,13 @@
-//! Keeping the pace that Telegram asks for.
+//! Keeps the pace that Telegram asks for.
 //!
-//! A channel takes about one message a second and 20 a minute, and files of the same size from one
-//! bot are spaced by the server itself (`telegram-bot-api`, identical sizes over 100,000 bytes). What
-//! it really takes, Telegram alone knows; so nobody is held back until it answers 429. From then on,
-//! and until a minute has gone by without another, uploads for that chat, and those of that size by
-//! that bot, go out one after the other. Each is told how long to wait, on a timer of its own; who
-//! would have to wait too long is told to come again, which bounds the queue. However long Telegram
-//! has asked for, after [`MAX_WAIT_MS`] one upload asks it again: nobody is refused for what it said
-//! a while ago.
+//! A channel takes about one message a second and 20 a minute, and the server itself spaces files of
+//! the same size from one bot (`telegram-bot-api`, identical sizes over 100,000 bytes). Only Telegram
+//! knows its exact limits, so no upload waits until Telegram answers 429. After that, and until a
+//! minute has passed without another 429, uploads for that chat, and uploads of that size by that bot,
+//! go out one after the other. Each upload learns how long to wait, on a timer of its own. An upload
+//! that would have to wait too long is refused with a time to try again, which bounds the queue.
+//! However long Telegram asks to wait, one upload tries again after [`MAX_WAIT_MS`]: no upload is
+//! refused because of an old answer.
 
 use std::collections::HashMap;
 
@@ -16,13 +16,13 @@ use crate::host::UnixMillis;
 
 /// The longest that an upload waits for its turn, and for a 429 to pass, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 5_000;
-/// How long the pace is kept behind a 429, in milliseconds: limits are counted by the minute.
+/// How long the pace is kept after a 429, in milliseconds: Telegram counts by the minute.
 const KEPT_MS: u64 = 60_000;
 /// Between two messages to one chat (Bot API FAQ: "avoid sending more than one message per second").
 const CHAT_SPACING_MS: u64 = 1_000;
-/// Files up to this size, in bytes, are not spaced by it.
+/// Files up to this size, in bytes, are not spaced by their size.
 const MAX_UNSPACED_BYTES: u64 = 100_000;
-/// Most paces that are kept; one that has been kept for the longest goes first.
+/// Most paces that are kept. The one that ends first is dropped first.
 const MAX_PACES: usize = 1024;
 
 /// When an upload may go out.
@@ -30,19 +30,19 @@ const MAX_PACES: usize = 1024;
 pub enum Turn {
     /// Now.
     Now,
-    /// After so many milliseconds; the turn is taken.
+    /// After this many milliseconds. The turn is reserved.
     After {
         /// At most [`MAX_WAIT_MS`].
         ms: u64,
     },
-    /// Not soon enough: come again later.
+    /// Too late to wait for: try again later.
     Full {
         /// Seconds.
         retry_after: u32,
     },
 }
 
-/// For what a pace is kept.
+/// What a pace applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Chat(String),
@@ -52,11 +52,11 @@ enum Key {
 
 #[derive(Debug)]
 struct Pace {
-    /// When the next one may go out.
+    /// When the next upload may go out.
     open_at: UnixMillis,
-    /// Until when Telegram wants nothing, by its own word.
-    told_until: UnixMillis,
-    /// When it is forgotten.
+    /// Until when Telegram asked to wait.
+    asked_until: UnixMillis,
+    /// When the pace is forgotten.
     ends_at: UnixMillis,
 }
 
@@ -67,7 +67,7 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Takes a turn for a message to that chat. `size` is the file's in bytes, where it is known.
+    /// Takes a turn for a message to this chat. `size` is the size of the file in bytes, if known.
     pub fn take_turn(
         &mut self,
         bot: &BotToken,
@@ -87,7 +87,7 @@ impl Pacer {
         let open_at = latest(|pace| pace.open_at);
         let wait_ms = open_at - now;
         if wait_ms > MAX_WAIT_MS {
-            let wait_ms = open_at.max(latest(|pace| pace.told_until)) - now;
+            let wait_ms = open_at.max(latest(|pace| pace.asked_until)) - now;
             return Turn::Full {
                 retry_after: u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             };
@@ -103,8 +103,8 @@ impl Pacer {
         }
     }
 
-    /// Telegram answered 429 to such a message: it wants nothing for so many seconds.
-    pub fn told_to_wait(
+    /// Notes that Telegram answered 429 to such a message, and asked to wait this many seconds.
+    pub fn asked_to_wait(
         &mut self,
         bot: &BotToken,
         chat: &ChatId,
@@ -112,8 +112,8 @@ impl Pacer {
         seconds: u32,
         now: UnixMillis,
     ) {
-        let told_ms = 1000 * u64::from(seconds);
-        let open_at = now + told_ms.min(MAX_WAIT_MS);
+        let asked_ms = 1000 * u64::from(seconds);
+        let open_at = now + asked_ms.min(MAX_WAIT_MS);
         for key in keys(bot, chat, size) {
             if self.paces.len() >= MAX_PACES
                 && !self.paces.contains_key(&key)
@@ -127,12 +127,12 @@ impl Pacer {
             }
             let pace = self.paces.entry(key).or_insert(Pace {
                 open_at,
-                told_until: 0,
+                asked_until: 0,
                 ends_at: 0,
             });
             pace.open_at = pace.open_at.max(open_at);
-            pace.told_until = pace.told_until.max(now + told_ms);
-            pace.ends_at = pace.told_until.max(pace.open_at) + KEPT_MS;
+            pace.asked_until = pace.asked_until.max(now + asked_ms);
+            pace.ends_at = pace.asked_until.max(pace.open_at) + KEPT_MS;
         }
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_held_back_until_telegram_asks_for_it() {
+    fn no_upload_waits_until_telegram_asks_for_it() {
         let mut pacer = Pacer::default();
         for _ in 0..100 {
             assert_eq!(
@@ -180,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_429_a_chats_uploads_go_out_one_a_second_and_the_queue_is_bounded() {
+    fn after_a_429_a_chats_uploads_go_out_one_a_second_and_the_queue_is_bounded() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 3, 1000);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 3, 1000);
         let mut take = |chat_id, now| pacer.take_turn(&bot("1"), &chat(chat_id), None, now);
         assert_eq!(take("-1", 1000), Turn::After { ms: 3000 });
         assert_eq!(take("-1", 1000), Turn::After { ms: 4000 });
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn files_of_one_size_by_one_bot_are_spaced_whatever_their_chat() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), Some(5_000_000), 0, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), Some(5_000_000), 0, 0);
         let mut take = |bot_id, size| pacer.take_turn(&bot(bot_id), &chat("-2"), Some(size), 0);
         assert_eq!(take("1", 5_000_000), Turn::Now);
         assert_eq!(take("1", 5_000_000), Turn::After { ms: 500 });
@@ -213,9 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_is_told_and_one_upload_asks_again_before_it_is_over() {
+    fn one_upload_tries_again_before_a_long_wait_is_over() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
         let mut take = |now| pacer.take_turn(&bot("1"), &chat("-1"), None, now);
         assert_eq!(take(0), Turn::After { ms: 5000 });
         assert_eq!(take(0), Turn::Full { retry_after: 60 });
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn a_shorter_wait_does_not_shorten_a_longer_one() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 4, 0);
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 1, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 4, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 1, 0);
         assert_eq!(
             pacer.take_turn(&bot("1"), &chat("-1"), None, 0),
             Turn::After { ms: 4000 }
@@ -237,7 +237,7 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut pacer = Pacer::default();
         for id in 0..2000_u64 {
-            pacer.told_to_wait(&bot("1"), &chat(&format!("-{id}")), None, u32::MAX, id);
+            pacer.asked_to_wait(&bot("1"), &chat(&format!("-{id}")), None, u32::MAX, id);
         }
         assert_eq!(pacer.paces.len(), MAX_PACES);
     }

@@ -1,4 +1,4 @@
-//! Reading what `sendDocument` answered.
+//! Reads Telegram's answers.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,13 +12,13 @@ use crate::json::Object;
 pub struct Stored {
     /// The message that holds it; never 0.
     pub message_id: i64,
-    /// With which this bot can send or fetch it again.
+    /// The id with which this bot can send or fetch the file again.
     pub file_id: String,
-    /// The same for every bot, and of no use for fetching.
+    /// An id that is the same for every bot. It cannot be used to fetch the file.
     pub file_unique_id: Option<String>,
-    /// What Telegram took it for: `document`, `video`, …
+    /// What Telegram stored it as: `document`, `video`, …
     pub kind: &'static str,
-    /// Telegram's idea of its type.
+    /// The MIME type, according to Telegram.
     pub mime_type: Option<String>,
 }
 
@@ -66,10 +66,10 @@ struct File {
     height: u64,
 }
 
-/// Reads the answer to a `sendDocument` whose body was sent whole.
+/// Reads the answer to a `sendDocument` whose whole body was sent.
 ///
 /// # Errors
-/// What the answer means, when it is not a stored file with ids to find it by.
+/// What the answer means, unless it is a stored file with ids.
 pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
     read_result(answer).and_then(|Object(message)| stored(message).ok_or(TelegramFault::NoIds))
 }
@@ -77,7 +77,7 @@ pub fn read_answer(answer: &Answer) -> Result<Stored, TelegramFault> {
 /// Reads the result of any method.
 ///
 /// # Errors
-/// What the answer means, when it is none.
+/// What the answer means, unless it has a result.
 pub fn read_result<T: DeserializeOwned>(answer: &Answer) -> Result<T, TelegramFault> {
     let Ok(Object(envelope)) = serde_json::from_slice::<Object<Envelope<T>>>(&answer.body) else {
         return Err(TelegramFault::from_foreign_answer(answer));
@@ -97,7 +97,7 @@ pub fn read_result<T: DeserializeOwned>(answer: &Answer) -> Result<T, TelegramFa
     envelope.result.ok_or(TelegramFault::NoIds)
 }
 
-/// An animation comes with a `document` beside it, so it is looked for first.
+/// The message's file. An animation comes with a `document` too, so `animation` is looked for first.
 fn stored(message: Message) -> Option<Stored> {
     let largest_photo = message
         .photo
@@ -115,7 +115,7 @@ fn stored(message: Message) -> Option<Stored> {
     ]
     .into_iter()
     .find_map(|(kind, file)| file.map(|Object(file)| (kind, file)))?;
-    // A message id of 0 stands for one that was scheduled: it names nothing yet.
+    // The message id 0 means that the message was scheduled: it identifies nothing yet.
     (message.message_id != 0 && !file.file_id.is_empty()).then_some(Stored {
         message_id: message.message_id,
         file_id: file.file_id,

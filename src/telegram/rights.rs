@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use super::TelegramFault;
 
-/// Whether a `ChatMember` (Bot API) may post documents into this chat: in a channel its creator, and an
-/// administrator with `can_post_messages`; in a group every member that is not restricted.
+/// Checks that a `ChatMember` (Bot API) may post documents into this chat. In a channel these are the
+/// creator, and administrators with `can_post_messages`. In a group it is every member who is not
+/// restricted.
 ///
 /// # Errors
-/// What `sendDocument` would say.
+/// The fault that `sendDocument` would have.
 pub fn may_post(chat: &Value, member: &Value) -> Result<(), TelegramFault> {
     #[derive(Deserialize)]
     struct Member {
@@ -44,7 +45,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn who_may_post_is_told_from_who_may_not() {
+    fn creators_and_administrators_may_post_and_others_only_in_groups() {
         for (member, in_channel, in_group) in [
             (json!({ "status": "creator" }), true, true),
             (

@@ -14,16 +14,18 @@ type Entries = BTreeMap<String, String>;
 
 /// The storage of one object.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     entries: RefCell<Entries>,
-    pub(crate) alarm: Cell<Option<UnixMillis>>,
+    /// When it wants to be woken.
+    pub alarm: Cell<Option<UnixMillis>>,
     /// After so many more operations, each one fails.
-    pub(crate) fails_after: Cell<Option<usize>>,
+    pub fails_after: Cell<Option<usize>>,
 }
 
 impl Memory {
     /// Everything that is kept.
-    pub(crate) fn entries(&self) -> Entries {
+    #[must_use]
+    pub fn entries(&self) -> Entries {
         self.entries.borrow().clone()
     }
 }
@@ -56,7 +58,7 @@ impl Storage for Memory {
 }
 
 /// One turn, which is kept when it ends well.
-pub(crate) struct MemoryTurn {
+pub struct MemoryTurn {
     entries: Entries,
     /// What was there before each change.
     undo: Vec<(String, Option<String>)>,

@@ -1,69 +1,71 @@
-//! Where a file goes: the chat, when it may go there, and what Telegram says of it.
+//! Where a file goes: the chat, when it may go there, and what Telegram's answer means for later files.
 
 use std::rc::Rc;
 
 use crate::credentials::{AuthToken, Credentials, Source};
 use crate::error::Error;
-use crate::host::{Answer, Host, UnixMillis};
-use crate::telegram::pace::Turn;
+use crate::host::{Host, UnixMillis};
+use crate::isolate::Shared;
+use crate::telegram::pace::{MAX_WAIT_MS, Turn};
 use crate::telegram::{self, ChatId, Stored, TelegramFault};
 
-use super::transmit::Undone;
-use super::{FileInfo, Sent, Upload};
+use super::delivery::Delivered;
+use super::progress::Deadline;
 
 /// Where a file goes.
 pub(super) struct Target {
     pub(super) credentials: Rc<Credentials>,
-    pub(super) source: Source,
-    /// Where the credentials' chat is now, if it has moved.
+    source: Source,
+    /// The new id of the chat in the credentials, if it has migrated.
     pub(super) migrated_to: Option<ChatId>,
+    /// Bytes of the file, if known: Telegram spaces files of the same size.
+    size: Option<u64>,
 }
 
 impl Target {
+    /// The target of these credentials.
+    pub(super) fn new(
+        shared: &Shared,
+        credentials: Rc<Credentials>,
+        source: Source,
+        size: Option<u64>,
+    ) -> Self {
+        let migrations = shared.migrations.borrow();
+        Self {
+            migrated_to: migrations.of(&credentials.chat_id).cloned(),
+            credentials,
+            source,
+            size,
+        }
+    }
+
     pub(super) fn chat_id(&self) -> &ChatId {
         self.migrated_to
             .as_ref()
             .unwrap_or(&self.credentials.chat_id)
     }
 
-    pub(super) fn sent(self, stored: Stored, file: FileInfo, size: u64) -> Sent {
-        Sent {
-            stored,
-            credentials: self.credentials,
-            migrated_to: self.migrated_to,
-            file,
-            size,
-        }
-    }
-}
-
-impl<H: Host> Upload<'_, H> {
-    pub(super) fn target(&self, credentials: Rc<Credentials>, source: Source) -> Target {
-        let migrations = self.shared.migrations.borrow();
-        Target {
-            migrated_to: migrations.of(&credentials.chat_id).cloned(),
-            credentials,
-            source,
-        }
-    }
-
-    /// Waits until it is this upload's turn, where Telegram has asked for patience.
+    /// Waits for this file's turn, if Telegram has asked to wait.
     ///
     /// # Errors
-    /// The 429 that Telegram would answer, when that is too long to wait.
-    pub(super) async fn take_turn(&self, target: &Target, size: Option<u64>) -> Result<(), Error> {
-        let bot = &target.credentials.bot_token;
-        let now = self.host.now();
-        let turn = self
-            .shared
+    /// The 429 that Telegram would answer, if the wait would be too long.
+    pub(super) async fn take_turn<H: Host>(
+        &self,
+        host: &H,
+        shared: &Shared,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let bot = &self.credentials.bot_token;
+        let now = host.now();
+        let turn = shared
             .pacer
             .borrow_mut()
-            .take_turn(bot, target.chat_id(), size, now);
+            .take_turn(bot, self.chat_id(), self.size, now);
         match turn {
             Turn::Now => Ok(()),
             Turn::After { ms } => {
                 let ms = u32::try_from(ms).unwrap_or(u32::MAX);
-                self.host.sleep(self.deadline.bound(ms, now)?).await;
+                host.sleep(deadline.bound(ms, now)?).await;
                 Ok(())
             }
             Turn::Full { retry_after } => Err(Error::Telegram {
@@ -76,61 +78,81 @@ impl<H: Host> Upload<'_, H> {
         }
     }
 
-    /// What Telegram's answer means. What it says of the credentials, the chat and its own patience is
-    /// kept for the uploads to come.
-    pub(super) fn answered<T>(
-        &mut self,
-        began: UnixMillis,
-        result: Result<(T, Answer), Undone>,
+    /// The outcome of sending the file there. What Telegram says about the credentials, the chat and its
+    /// pace is remembered for later uploads.
+    ///
+    /// # Errors
+    /// Why the file is not stored, or why that is unknown.
+    pub(super) fn learn(
+        &self,
+        shared: &Shared,
         token: &AuthToken,
-        target: &Target,
-        size: Option<u64>,
-    ) -> Result<(T, Stored), Error> {
-        let now = self.host.now();
-        self.report.telegram_ms = Some(now.saturating_sub(began));
-        match &result {
-            Ok(_) => self.shared.telegram.heard(now),
-            Err(Undone::Telegram(_)) => self.shared.telegram.lost(),
-            Err(Undone::Request(_)) => {}
+        delivered: Result<Delivered, Error>,
+        now: UnixMillis,
+    ) -> Result<(Delivered, Stored), Error> {
+        match &delivered {
+            Ok(_) => shared.telegram.heard(now),
+            Err(Error::Telegram { .. }) => shared.telegram.lost(),
+            Err(_) => {}
         }
-        let fault = match result {
-            Ok((sent, answer)) => match telegram::read_answer(&answer) {
-                Ok(stored) => return Ok((sent, stored)),
+        let fault = match delivered {
+            Ok(delivered) => match telegram::read_answer(&delivered.answer) {
+                Ok(stored) => return Ok((delivered, stored)),
                 Err(fault) => fault,
             },
-            Err(Undone::Telegram(fault)) => fault,
-            Err(Undone::Request(error)) => return Err(error),
+            Err(Error::Telegram { fault, .. }) => fault,
+            Err(error) => return Err(error),
         };
-        let credentials = &target.credentials;
-        match &fault {
+        self.remember(shared, token, &fault, now);
+        Err(Error::Telegram {
+            fault,
+            with_fresh_credentials: self.source == Source::Miss,
+        })
+    }
+
+    fn remember(&self, shared: &Shared, token: &AuthToken, fault: &TelegramFault, now: UnixMillis) {
+        let credentials = &self.credentials;
+        match fault {
             TelegramFault::RetryAfter { seconds, .. } => {
-                self.shared.pacer.borrow_mut().told_to_wait(
+                shared.pacer.borrow_mut().asked_to_wait(
                     &credentials.bot_token,
-                    target.chat_id(),
-                    size,
+                    self.chat_id(),
+                    self.size,
                     *seconds,
                     now,
                 );
             }
             TelegramFault::ChatMoved { to, .. } => {
                 let from = credentials.chat_id.clone();
-                self.shared.migrations.borrow_mut().note(from, *to);
+                shared.migrations.borrow_mut().note(from, *to);
             }
-            TelegramFault::ChatRefused { .. } if target.migrated_to.is_some() => {
+            TelegramFault::ChatRefused { .. } if self.migrated_to.is_some() => {
                 let from = &credentials.chat_id;
-                self.shared.migrations.borrow_mut().forget(from);
+                shared.migrations.borrow_mut().forget(from);
             }
             fault if fault.blames_credentials() => {
-                self.shared
-                    .cache
-                    .borrow_mut()
-                    .drop_refused(&token.hash(), credentials);
+                shared.credentials.drop_refused(token, credentials);
             }
             _ => {}
         }
-        Err(Error::Telegram {
+    }
+
+    /// Whether sending the same file again may succeed: the reason for the fault has changed, or will
+    /// change within the time that an upload waits.
+    pub(super) fn may_succeed_after(&self, error: &Error) -> bool {
+        let Error::Telegram {
             fault,
-            with_fresh_credentials: target.source == Source::Miss,
-        })
+            with_fresh_credentials,
+        } = error
+        else {
+            return false;
+        };
+        match fault {
+            TelegramFault::RetryAfter { seconds, .. } => u64::from(*seconds) * 1000 < MAX_WAIT_MS,
+            // A migration is followed once.
+            TelegramFault::ChatMoved { .. } => self.migrated_to.is_none(),
+            TelegramFault::ChatRefused { .. } if self.migrated_to.is_some() => false,
+            fault => fault.blames_credentials() && !with_fresh_credentials,
+        }
     }
 }

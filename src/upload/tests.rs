@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::host::{Answer, CallFault, Host as _};
 use crate::http::{Reply, RequestHead};
 use crate::isolate::{BUFFER_BUDGET_BYTES, Isolate};
-use crate::service;
+use crate::routes;
 use crate::testing::{End, Moment, Script, TestBody, TestHost, Upload, answer};
 
 const BOT: &str = "123:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -101,8 +101,8 @@ impl Bench {
             end,
         } = request;
         let mut body = TestBody::new(&bytes, piece, end);
-        let serving = service::serve(&self.isolate, variable, &self.host, &head, &mut body);
-        let reply = self.host.run_while(serving, lives)?;
+        let serving = routes::serve(&self.isolate, variable, &self.host, &head, &mut body);
+        let reply = self.host.run_while(serving, lives)?.reply;
         let json = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
         Some(Told { reply, json })
     }

@@ -1,14 +1,45 @@
-//! An event as it travels to the backend.
+//! An event, and the message that carries it to the backend.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::Event;
 use crate::config::Config;
-use crate::host::{Call, CallFault, Host, Method};
+use crate::host::{Call, CallFault, Host, Method, UnixMillis};
+use crate::text::rfc3339;
 
 const MAX_ANSWER_BYTES: usize = 4 * 1024;
 
-/// An event with its id. The body is the same bytes in every try; the signature is of the moment.
+/// A stored file, as `POST {BACKEND_URL}/api/webhook/upload` expects it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Unique per upload, and the same in every try, so that the receiver can ignore duplicates.
+    pub id: String,
+    /// The user who uploaded it.
+    pub user_id: String,
+    /// The file's true name.
+    pub file_name: String,
+    /// The message that holds it.
+    pub message_id: i64,
+    /// Telegram's id of the file.
+    pub file_id: String,
+    /// Telegram's id of the file that is the same for every bot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_unique_id: Option<String>,
+    /// Bytes, counted.
+    pub size: u64,
+    /// The MIME type.
+    pub mime_type: String,
+    /// When Telegram stored it.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub uploaded_at: UnixMillis,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn as_rfc3339<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// An event with its id. Every try sends the same bytes, with a new signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The `webhook-id`.
@@ -17,7 +48,7 @@ pub struct Message {
     pub body: String,
 }
 
-/// Why a message did not arrive, as far as it can be known. Its text holds no secret.
+/// Why a message was not acknowledged. The text contains no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undelivered {
     /// The backend answered with this status.

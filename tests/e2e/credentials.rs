@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use backend_mock::{Provisioned, Setup};
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::sleep};
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{HEAVY, Harness, Settings, assert_error},
     http::Reply,
-    upstream::{Scripted, closed_port, json_reply},
+    stub::{Scripted, closed_port, json_reply},
+    upload::{File, LANES, Shape},
 };
+use tokio::{task::JoinSet, time::sleep};
 
 /// While the backend is out, stale credentials serve for this long before it is asked again.
 const RETRY_OUTAGE: Duration = Duration::from_secs(5);

@@ -1,9 +1,9 @@
 //! Clients that go away midway leave nothing behind, and the next one is served.
 
-use crate::{
-    client::{File, Shape},
+use testkit::{
     harness::Harness,
     http::Framing,
+    upload::{File, Shape},
 };
 
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,11 @@
 //! Bodies that end before their time: nothing of them may be stored.
 
 use bytes::Bytes;
-
-use crate::{
-    client::{File, LANES, SMALL_FORM_BYTES, Shape},
+use testkit::{
     form::{BOUNDARY, Form},
     harness::{Harness, assert_error},
     http::{Framing, Request},
+    upload::{File, LANES, SMALL_FORM_BYTES, Shape},
 };
 
 fn form(harness: &Harness, token_first: bool, content: Bytes) -> Request {

@@ -10,14 +10,14 @@ use std::{
 
 use backend_mock::Provisioned;
 use bytes::Bytes;
-use tokio::task::JoinSet;
-
-use crate::{
-    client::{Random, SMALL_FORM_BYTES},
+use testkit::{
     form::Form,
     harness::{HEAVY, Harness, Settings},
     http::{Framing, Request},
+    random::Random,
+    upload::SMALL_FORM_BYTES,
 };
+use tokio::task::JoinSet;
 
 const REQUESTS: usize = 2_400;
 const AT_ONCE: usize = 16;
@@ -77,7 +77,7 @@ impl Draw {
             user_id_in_header: raw || random.below(3) == 0,
             size: [40, 5_000, 300_000][random.below(3)],
             chunked: random.below(4) == 0,
-            order: random.next(),
+            order: random.next_u64(),
         }
     }
 

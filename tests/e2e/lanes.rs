@@ -1,12 +1,11 @@
 //! Every lane, at every size that matters, with and without a `Content-Length`.
 
 use serde_json::json;
-
-use crate::{
-    client::{File, LANES, SMALL_FORM_BYTES, Shape},
-    form::Form,
+use testkit::{
+    form::{BOUNDARY, Form},
     harness::{HEAVY, Harness, Settings, assert_error},
     http::Framing,
+    upload::{File, LANES, SMALL_FORM_BYTES, Shape},
 };
 
 const MB: usize = 1024 * 1024;
@@ -89,7 +88,7 @@ async fn a_file_over_20_mib_is_not_downloadable_and_one_of_20_mib_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_that_looks_like_a_delimiter_arrives_byte_for_byte() {
     let harness = Harness::usual().await;
-    let delimiter = format!("\r\n--{}", crate::form::BOUNDARY);
+    let delimiter = format!("\r\n--{BOUNDARY}");
     let mut content = Vec::new();
     // Every proper prefix of the delimiter, over and over, at shifting places of the read buffer.
     while content.len() < 3 * MB {

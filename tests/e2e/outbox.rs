@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{Harness, assert_error, assert_notification},
-    hook::{SECRET, hook, signed, unix_now},
     http::{Reply, Request},
+    upload::{File, LANES, Shape},
+    workerd::{Module, Workerd},
 };
+
+use crate::hook::{SECRET, hook, signed, unix_now};
 
 const OTHER_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -346,7 +347,12 @@ async fn events_that_the_first_version_left_are_taken_over() {
     harness
         .faults(json!([{ "on": "notify", "times": -1, "status": 503 }]))
         .await;
-    let worker = harness.run_instead(FIRST_VERSION).await;
+    let first_version = Module {
+        name: "index.js",
+        bytes: Bytes::from(FIRST_VERSION),
+    };
+    let first_version = Workerd::new(vec![first_version]).expect("workerd");
+    harness.restart_worker_in(first_version).await;
     let now = unix_now() * 1000;
     let later = now + 3_600_000;
     let rows: Vec<Value> = (0..3)
@@ -377,7 +383,8 @@ async fn events_that_the_first_version_left_are_taken_over() {
     let fill = Request::new("POST", "/").body(vec![Bytes::from(json!(rows).to_string())]);
     assert_eq!(harness.send(&fill).await.status, 200);
 
-    harness.run_instead(&worker).await;
+    let worker = Workerd::with_built_worker().expect("the built worker");
+    harness.restart_worker_in(worker).await;
     let added = upload_pending(&harness, Shape::RawPut, &File::of_size(1_000)).await;
     let held = list(&harness).await;
     assert_eq!((&held["pending"], &held["parked"]), (&json!(3), &json!(1)));

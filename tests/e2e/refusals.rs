@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use serde_json::Value;
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     form::{BOUNDARY, Form},
     harness::{Harness, assert_error},
     http::{Framing, Request},
+    upload::{File, LANES, Shape},
 };
 
 /// A refused request, and what is said of it.
@@ -782,7 +781,7 @@ async fn bounds_of_the_form_are_kept_in_every_lane() {
                 request,
                 400,
                 "malformed_form",
-                &text("over 64 KiB come behind the closing boundary"),
+                &text("over 64 KiB come after the closing boundary"),
             ));
         }
     }

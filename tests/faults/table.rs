@@ -1,8 +1,9 @@
 //! What goes wrong, and how an upload has to end in each lane.
 
 use serde_json::{Value, json};
+use testkit::harness::Settings;
 
-use crate::{harness::Settings, runner::Stage};
+use crate::runner::Stage;
 
 /// Where something goes wrong; a chapter of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

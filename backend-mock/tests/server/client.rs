@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use backend_mock::{Data, Options, PasswordCost, Provisioned, Running, Server, Setup};
+use backend_mock::{
+    BackendOptions, Data, Options, PasswordCost, Provisioned, Running, Server, Setup,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,13 +56,23 @@ impl Reply {
 pub(crate) fn options() -> Options {
     Options {
         listen: "127.0.0.1:0".to_owned(),
-        data: Data::Memory,
         demo: true,
         control: true,
-        password_cost: PasswordCost::Minimal,
-        database_url: on_postgresql::fresh_database(),
+        backend: BackendOptions {
+            data: Data::Memory,
+            password_cost: PasswordCost::Minimal,
+            database_url: on_postgresql::fresh_database(),
+            ..BackendOptions::default()
+        },
         ..Options::default()
     }
+}
+
+/// The options of a server whose backend is changed so.
+pub(crate) fn options_with(change: impl FnOnce(&mut BackendOptions)) -> Options {
+    let mut options = options();
+    change(&mut options.backend);
+    options
 }
 
 pub(crate) async fn start() -> (Running, Provisioned) {

@@ -1,9 +1,9 @@
 //! Several bots and channels for a user, and removing everything of one.
 
-use backend_mock::{BotRights, DeploymentBot, Options, Provisioned, Running, Server, Setup};
+use backend_mock::{BotRights, DeploymentBot, Provisioned, Running, Server, Setup};
 use serde_json::{Value, json};
 
-use crate::client::{Reply, delete_as, get, get_as, options, post, post_as, start, user};
+use crate::client::{Reply, delete_as, get, get_as, options_with, post, post_as, start, user};
 
 const CREDENTIALS: &str = "/api/worker/credentials";
 const DESTINATIONS: &str = "/api/destinations";
@@ -192,15 +192,13 @@ async fn the_old_settings_change_the_preferred_destination() {
 
 #[tokio::test]
 async fn a_users_own_destination_comes_before_the_deployments() {
-    let server = Server::start(Options {
-        deployment_bot: Some(DeploymentBot {
+    let options = options_with(|backend| {
+        backend.deployment_bot = Some(DeploymentBot {
             bot_token: "1:deployment".to_owned(),
             channel_id: "-1001".to_owned(),
-        }),
-        ..options()
-    })
-    .await
-    .unwrap();
+        });
+    });
+    let server = Server::start(options).await.unwrap();
     let ada = bare(&server).await;
     let token = &ada.auth_token;
     let lent = credentials(&server, token, "").await.json();

@@ -14,11 +14,12 @@ mod keys;
 mod on_postgresql;
 mod openapi;
 mod persistence;
-#[path = "../../src/store/tests/postgres.rs"]
+#[path = "../../../backend/src/store/tests/postgres.rs"]
 mod postgres;
 mod process;
 mod requests;
 mod rotation;
 mod secrets;
+mod take_over;
 mod telegram_login;
 mod usage;

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use backend_mock::{Options, RequestLimits, Server};
+use backend_mock::{RequestLimits, Server};
 use serde_json::json;
 
-use crate::client::{get, get_as, options, post, request, send, start};
+use crate::client::{get, get_as, options_with, post, request, send, start};
 
 #[tokio::test]
 async fn every_reply_names_its_request() {
@@ -103,12 +103,8 @@ async fn who_asks_too_often_is_told_when_to_come_again() {
         sign_in_per_minute: NonZeroU32::new(2),
         address_per_minute: NonZeroU32::new(100),
     };
-    let server = Server::start(Options {
-        request_limits: limits,
-        ..options()
-    })
-    .await
-    .unwrap();
+    let options = options_with(|backend| backend.request_limits = limits);
+    let server = Server::start(options).await.unwrap();
     let token = server.demo.as_ref().unwrap().auth_token.clone();
     let mut refused = 0;
     for _ in 0..5 {

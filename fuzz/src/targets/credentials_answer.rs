@@ -3,14 +3,14 @@
 //! The first line of the input is the status and, behind a blank, `Retry-After`; the rest is the body.
 
 use serde_json::Value;
-use telestore_worker::credentials::{self, AuthToken, BackendFault, Credentials, Source};
+use telestore_worker::credentials::{AuthToken, BackendFault, Credentials, Source};
 use telestore_worker::error::Error;
 use telestore_worker::host::Answer;
 use telestore_worker::http::Reply;
 use telestore_worker::isolate::Isolate;
+use telestore_worker::testing::TestHost;
 
 use super::answer;
-use crate::testing::TestHost;
 
 /// Runs the target.
 pub fn run(data: &[u8]) {
@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
     let isolate = Isolate::default();
     let shared = isolate.shared(setting).expect("settings");
     let token = AuthToken::parse("token").expect("a token");
-    let obtain = || host.run(credentials::obtain(&host, shared, &token));
+    let obtain = || host.run(shared.credentials.obtain(&host, &token));
     let (first, second) = (obtain(), obtain());
     let asked = host.calls_to("/credentials").len();
     match first {

@@ -3,10 +3,10 @@
 //! The first line of the input is the file's type, the rest is its name.
 
 use telestore_worker::multipart::envelope::{Envelope, passable_content_type};
+use telestore_worker::multipart::testing::read_form;
 
 use crate::bot_api;
 use crate::bytes::{chance, split_once};
-use crate::reading::read_form;
 
 const CONTENT: &[u8] = b"\r\n--content\0\xff\r\n";
 

@@ -21,7 +21,7 @@ use crate::text::hex;
 use crate::webhook::Message;
 
 use record::Record;
-pub use record::{File, Kept, RecordPolicy, Step, Verdict};
+pub use record::{File, Kept, Step, Verdict};
 
 /// How long an upload waits for its user's record, in milliseconds.
 const ASK_TIMEOUT_MS: u32 = 5_000;

@@ -14,6 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::RecordPolicy;
 use crate::host::UnixMillis;
 use crate::webhook::Message;
 
@@ -21,15 +22,6 @@ use crate::webhook::Message;
 const HAND_OVER_PAUSE_MS: u64 = 60_000;
 /// Most seconds after which a repeat may ask again. Most uploads end before their lease does.
 const MAX_RETRY_AFTER_SECONDS: u64 = 5;
-
-/// How long things are remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordPolicy {
-    /// For how long an upload that says nothing counts as alive, in milliseconds.
-    pub lease_ms: u64,
-    /// For how long a key is remembered after its last change, in milliseconds.
-    pub ttl_ms: u64,
-}
 
 /// What makes two uploads the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

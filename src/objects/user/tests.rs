@@ -7,9 +7,9 @@ use futures_util::future::join;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::record::{File, Kept, Record, RecordPolicy, Step, Verdict};
+use super::record::{File, Kept, Record, Step, Verdict};
 use super::{UserKey, UserRecord};
-use crate::config::Config;
+use crate::config::{Config, RecordPolicy};
 use crate::host::{Host as _, ObjectFault};
 use crate::objects::wake;
 use crate::testing::memory::Memory;

@@ -2,7 +2,8 @@
 
 use super::*;
 
-use crate::webhook::{Signature, WebhookSecret};
+use crate::config::WebhookSecret;
+use crate::webhook::Signature;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const WITH_SECRET: &[(&str, &str)] = &[("WEBHOOK_SECRET", SECRET)];

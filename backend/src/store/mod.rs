@@ -1,0 +1,85 @@
+//! The database: what the backend knows.
+//!
+//! One file of SQLite, or PostgreSQL; the queries are the same, in the dialect that both share (`$1`,
+//! `ON CONFLICT`, `RETURNING`), and [`engine`] is the one place that knows which it is. They go
+//! through sqlx's `Any`, which carries TEXT, BIGINT and BLOB, NULL included, as they are. It cannot
+//! read a BOOLEAN of SQLite, nor PostgreSQL's NUMERIC: no query selects one, and a sum is cast.
+
+use sqlx::{Any, AnyPool, Transaction};
+
+mod batch;
+mod clear;
+mod engine;
+mod row;
+
+pub(crate) mod audit;
+pub(crate) mod bulk;
+pub(crate) mod destinations;
+pub(crate) mod events;
+pub(crate) mod files;
+pub(crate) mod keys;
+pub(crate) mod logins;
+pub(crate) mod sealed;
+pub(crate) mod usage;
+pub(crate) mod users;
+
+#[cfg(test)]
+mod tests;
+
+use engine::Engine;
+pub(crate) use engine::{Database, sqlite_url};
+
+/// What went wrong below the queries. The text is for the log, never for a client.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or failed a query.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migrating the database: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// `DATABASE_URL` names no database that this program knows.
+    #[error("DATABASE_URL must begin with postgres:// or postgresql://")]
+    UnknownDatabase,
+}
+
+impl StoreError {
+    /// Whether a text was refused for a NUL in it: PostgreSQL stores none.
+    pub(crate) fn is_nul_in_text(&self) -> bool {
+        // SQLSTATE character_not_in_repertoire.
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
+    }
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    engine: Engine,
+    read: AnyPool,
+    write: AnyPool,
+}
+
+impl Store {
+    /// Opens the database, making it if it is a file that is not there, and brings its schema up to
+    /// date.
+    pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
+        engine::open(database).await
+    }
+
+    /// Fails unless the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.read).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, which for SQLite also folds the write-ahead log into the file.
+    pub(crate) async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    /// A transaction that writes.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.write.begin_with(self.engine.begin()).await?)
+    }
+}

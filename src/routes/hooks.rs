@@ -1,0 +1,135 @@
+//! Requests from the backend itself, signed as Standard Webhooks with the secret that both share.
+//!
+//! `POST /hooks/outbox` shows what the outbox has (`{"action":"list"}`), tries it at once
+//! (`{"action":"redrive"}`), or removes events from it (`{"action":"discard","ids":["…"]}`).
+//!
+//! `POST /hooks/credentials` with `{"user_id":"…"}` says that this user's credentials have changed.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Request;
+use crate::error::Error;
+use crate::host::{Body, Chunk as _, Host, ObjectFault};
+use crate::http::Reply;
+use crate::isolate::Shared;
+use crate::objects::outbox;
+
+/// Most bytes of a hook's body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// `POST /hooks/outbox`
+    Outbox,
+    /// `POST /hooks/credentials`
+    Credentials,
+}
+
+/// Answers a hook with JSON.
+///
+/// # Errors
+/// Why not. Then nothing was done.
+pub(super) async fn serve<H: Host>(
+    request: &Request<'_, H>,
+    hook: Hook,
+    body: &mut H::Body,
+) -> Result<Reply, Error> {
+    let (host, shared) = (request.host, request.shared()?);
+    let body = verified(request, shared, body).await?;
+    let answer = match hook {
+        Hook::Outbox => manage_outbox(host, &body).await,
+        Hook::Credentials => revoke_credentials(host, shared, &body).await,
+    };
+    Ok(Reply::json_text(200, answer?))
+}
+
+/// The body, if its signature is good.
+async fn verified<H: Host>(
+    request: &Request<'_, H>,
+    shared: &Shared,
+    body: &mut H::Body,
+) -> Result<Vec<u8>, Error> {
+    let secret = shared
+        .config
+        .webhook_secret
+        .as_ref()
+        .ok_or(Error::HooksOff)?;
+    let signature = request
+        .head
+        .signature
+        .as_ref()
+        .ok_or(Error::SignatureRefused)?;
+    let body = read(body).await?;
+    if secret.verifies(signature, &body, request.host.now()) {
+        Ok(body)
+    } else {
+        Err(Error::SignatureRefused)
+    }
+}
+
+async fn read<B: Body>(body: &mut B) -> Result<Vec<u8>, Error> {
+    let (mut whole, mut bytes) = (Vec::new(), Vec::new());
+    while let Some(chunk) = body.read().await.map_err(|_| Error::ClientGone)? {
+        if whole.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Error::HookMalformed);
+        }
+        chunk.copy_into(0..chunk.len(), &mut bytes);
+        whole.extend_from_slice(&bytes);
+        body.recycle(chunk);
+    }
+    Ok(whole)
+}
+
+async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> {
+    /// Nobody adds an event but the worker itself.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case", tag = "action")]
+    enum Wanted {
+        List {
+            #[serde(default)]
+            after: u64,
+        },
+        Redrive {
+            ids: Option<Vec<String>>,
+        },
+        /// Without ids it would empty the outbox: they have to be named.
+        Discard {
+            ids: Vec<String>,
+        },
+    }
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
+    let answer = match wanted {
+        Wanted::List { after } => outbox::list(host, after).await,
+        Wanted::Redrive { ids } => {
+            let redriven = outbox::redrive(host, ids).await;
+            redriven.map(|redriven| json!({ "redriven": redriven }).to_string())
+        }
+        Wanted::Discard { ids } => {
+            let discarded = outbox::discard(host, &ids).await;
+            discarded.map(|discarded| json!({ "discarded": discarded }).to_string())
+        }
+    };
+    answer.map_err(Error::Outbox)
+}
+
+/// Answers `propagated: false` where only this isolate could be told.
+async fn revoke_credentials<H: Host>(
+    host: &H,
+    shared: &Shared,
+    body: &[u8],
+) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Changed {
+        user_id: String,
+    }
+    let Changed { user_id } = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
+    match shared.credentials.revoke(host, &user_id).await {
+        Ok(()) => Ok(json!({ "success": true, "propagated": true }).to_string()),
+        Err(ObjectFault::NotBound) => {
+            Ok(json!({ "success": true, "propagated": false }).to_string())
+        }
+        Err(_) => Err(Error::Revocations),
+    }
+}

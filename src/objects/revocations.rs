@@ -211,8 +211,8 @@ mod tests {
         news(host, &Question::Since(version.clone()))
     }
 
-    fn some(users: &[&str]) -> Option<Vec<String>> {
-        Some(users.iter().map(|&user| user.to_owned()).collect())
+    fn list(users: &[&str]) -> Vec<String> {
+        users.iter().map(|&user| user.to_owned()).collect()
     }
 
     fn reset(host: &TestHost) {
@@ -231,8 +231,8 @@ mod tests {
             revoke(&host, user);
         }
         let (last, users) = since(&host, &first);
-        assert_eq!((last.number, users), (4, some(&["a", "b"])));
-        assert_eq!(since(&host, &last), (last, some(&[])));
+        assert_eq!((last.number, users), (4, Some(list(&["a", "b"]))));
+        assert_eq!(since(&host, &last), (last, Some(list(&[]))));
     }
 
     #[test]
@@ -241,9 +241,12 @@ mod tests {
         revoke(&host, "a");
         let now = host.now();
         let from = |time| news(&host, &Question::From(time)).1;
-        assert_eq!(from(now + CLOCK_SKEW_MS), some(&["a"]));
-        assert_eq!(from(now + CLOCK_SKEW_MS + 1), some(&[]));
-        assert_eq!(from(now + CLOCK_SKEW_MS - REMEMBERED_MS), some(&["a"]));
+        assert_eq!(from(now + CLOCK_SKEW_MS), Some(list(&["a"])));
+        assert_eq!(from(now + CLOCK_SKEW_MS + 1), Some(list(&[])));
+        assert_eq!(
+            from(now + CLOCK_SKEW_MS - REMEMBERED_MS),
+            Some(list(&["a"]))
+        );
         assert_eq!(from(now + CLOCK_SKEW_MS - REMEMBERED_MS - 1), None);
     }
 
@@ -251,7 +254,7 @@ mod tests {
     fn a_version_from_before_a_reset_answers_anybody() {
         let host = host();
         let (empty, users) = since(&host, &Version::default());
-        assert_eq!((&empty, users), (&Version::default(), some(&[])));
+        assert_eq!((&empty, users), (&Version::default(), Some(list(&[]))));
         revoke(&host, "a");
         revoke(&host, "b");
         let (before, _) = since(&host, &Version::default());
@@ -264,7 +267,7 @@ mod tests {
         assert_eq!((after.number, users), (before.number, None));
         assert_ne!(after.epoch, before.epoch);
         revoke(&host, "e");
-        assert_eq!(since(&host, &after).1, some(&["e"]));
+        assert_eq!(since(&host, &after).1, Some(list(&["e"])));
     }
 
     #[test]
@@ -279,13 +282,17 @@ mod tests {
             ..old.clone()
         };
         host.advance(REMEMBERED_MS + 1);
-        assert_eq!(since(&host, &first).1, some(&["b"]), "it is still there");
+        assert_eq!(
+            since(&host, &first).1,
+            Some(list(&["b"])),
+            "it is still there"
+        );
         revoke(&host, "c");
         let entries = host.storage::<Revocations>(NAME).entries();
         assert_eq!(entries.len(), 2, "{entries:?}");
         assert_eq!(since(&host, &first).1, None);
         let (newest, users) = since(&host, &old);
-        assert_eq!((newest.number, users), (3, some(&["c"])));
+        assert_eq!((newest.number, users), (3, Some(list(&["c"]))));
     }
 
     #[test]

@@ -75,9 +75,8 @@ impl Undelivered {
     #[must_use]
     pub fn is_permanent(self) -> bool {
         match self {
-            Self::Status(408 | 425 | 429) => false,
+            Self::Status(408 | 425 | 429) | Self::Timeout | Self::Unreachable => false,
             Self::Status(status) => (400..500).contains(&status),
-            Self::Timeout | Self::Unreachable => false,
         }
     }
 }

@@ -226,8 +226,8 @@ async fn first_due(tx: &mut impl Transaction) -> Result<Option<UnixMillis>, Stor
 /// The next sequence of a shard: above its last one, and no other shard's. It grows with the time, so
 /// that the events of all shards have one order.
 fn next_sequence(last: u64, now: UnixMillis, shard: u64) -> u64 {
-    let least = (last + 1).max(now.saturating_mul(SEQUENCES_A_MS));
-    least + (SHARDS + shard - least % SHARDS) % SHARDS
+    let from = (last + 1).max(now.saturating_mul(SEQUENCES_A_MS));
+    from + (SHARDS + shard - from % SHARDS) % SHARDS
 }
 
 fn event_key(sequence: u64) -> String {

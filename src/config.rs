@@ -14,11 +14,11 @@ const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
 /// The largest file that a bot can fetch back from the cloud Bot API, in bytes
 /// (tdlib/telegram-bot-api, `MAX_DOWNLOAD_FILE_SIZE`).
 const CLOUD_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024;
-/// The largest part that a self-hosted Bot API server takes, with room for the envelope.
+/// The largest part that a self-hosted Bot API server accepts, with room for the envelope.
 const LOCAL_PART_BYTES: u64 = 2_000_000_000;
 /// 100 GiB.
 const USUAL_MAX_FILE_BYTES: u64 = 100 * 1024 * 1024 * 1024;
-/// What a JSON number holds in JavaScript.
+/// The largest integer that JSON numbers hold exactly in JavaScript.
 const LARGEST_FILE_BYTES: u64 = (1 << 53) - 1;
 
 /// Everything that a deployer can set.
@@ -144,7 +144,7 @@ pub enum Integrity {
 pub struct LinkSecret(String);
 
 impl LinkSecret {
-    /// Fewest bytes: what guessing can't find.
+    /// The fewest bytes of a secret that cannot be guessed.
     const MIN_BYTES: usize = 32;
 
     /// Checks a secret.
@@ -153,7 +153,7 @@ impl LinkSecret {
     /// What is wrong with it, continuing "`LINK_SECRET` …".
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() < Self::MIN_BYTES {
-            return Err("has fewer than 32 characters; take what `openssl rand -base64 32` gives");
+            return Err("has fewer than 32 characters; make one with `openssl rand -base64 32`");
         }
         Ok(Self(text.to_owned()))
     }

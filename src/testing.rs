@@ -13,18 +13,18 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::types::Value as SqlValue;
-use serde_json::Value;
-
 use crate::config::Config;
-use crate::credentials::revocations;
 use crate::host::{
     Answer, Body, Call, CallFault, Chunk, ClientGone, Download, Fetched, Host, Object, ObjectFault,
-    Open, PipeBroken, ReplySink, Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
+    ObjectReply, Open, PipeBroken, ReplySink, Sink, SinkClosed, UnixMillis, within,
 };
+use crate::objects::outbox::Outbox;
+use crate::objects::revocations::Revocations;
+use crate::objects::user::UserRecord;
+use crate::objects::{self, DurableObject, StorageFault};
+use memory::Memory;
 
-use crate::idempotency;
-use crate::notify::outbox;
+pub mod memory;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
@@ -120,7 +120,8 @@ pub struct World {
     pub most_under_way: Cell<usize>,
     /// The settings of the durable objects; without them there are none.
     objects_config: OnceCell<Rc<Config>>,
-    objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
+    /// By binding and name.
+    objects: RefCell<BTreeMap<(&'static str, String), Rc<Memory>>>,
     /// Whether durable objects fail instead of answering.
     pub objects_are_down: Cell<bool>,
     /// The user whom the rate limit keeps out.
@@ -207,9 +208,13 @@ impl TestHost {
 
     /// What the object of that name keeps.
     #[must_use]
-    pub fn storage(&self, name: &str) -> Rc<TestStorage> {
+    pub fn storage<O: DurableObject>(&self, name: &str) -> Rc<Memory> {
+        self.storage_of(O::BINDING, name)
+    }
+
+    fn storage_of(&self, binding: &'static str, name: &str) -> Rc<Memory> {
         let mut objects = self.0.objects.borrow_mut();
-        Rc::clone(objects.entry(name.to_owned()).or_default())
+        Rc::clone(objects.entry((binding, name.to_owned())).or_default())
     }
 
     /// Lets time pass, and wakes the objects whose alarms are due meanwhile.
@@ -218,25 +223,28 @@ impl TestHost {
             let objects = self.0.objects.borrow();
             let next = objects
                 .iter()
-                .filter_map(|(name, storage)| Some((storage.alarm.get()?, name.clone())))
+                .filter_map(|(object, storage)| Some((storage.alarm.get()?, object.clone())))
                 .min();
             drop(objects);
-            let Some((at, name)) = next.filter(|(at, _)| *at <= end) else {
+            let Some((at, (binding, name))) = next.filter(|(at, _)| *at <= end) else {
                 self.0.now.set(self.now().max(end));
                 return;
             };
             self.0.now.set(self.now().max(at));
-            let storage = self.storage(&name);
+            let storage = self.storage_of(binding, &name);
             storage.alarm.set(None);
-            self.run(self.wake(&name, &storage)).expect("woken");
+            self.run(self.wake(binding, &storage)).expect("woken");
         }
     }
 
-    async fn wake(&self, name: &str, storage: &TestStorage) -> Result<(), StorageFault> {
+    async fn wake(&self, binding: &str, storage: &Memory) -> Result<(), StorageFault> {
         let config = self.config_of_objects();
-        match name {
-            "outbox" => outbox::wake(self, &config, storage).await,
-            _ => idempotency::wake(self, &config, storage).await,
+        let config = Ok(&*config);
+        match binding {
+            Outbox::BINDING => objects::wake::<Outbox>(self, config, storage).await,
+            Revocations::BINDING => objects::wake::<Revocations>(self, config, storage).await,
+            UserRecord::BINDING => objects::wake::<UserRecord>(self, config, storage).await,
+            other => panic!("nobody is bound to {other}"),
         }
     }
 
@@ -458,90 +466,34 @@ impl Host for TestHost {
         object: Object<'_>,
         question: String,
         _: u32,
-    ) -> Result<String, ObjectFault> {
+    ) -> Result<ObjectReply, ObjectFault> {
         let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
-        let name = match object {
-            Object::Outbox => "outbox",
-            Object::Revocations => "revocations",
-            Object::Idempotency(name) => name,
-        };
+        let Object { binding, name } = object;
         let asked = (name.to_owned(), question.clone());
         self.0.asked.borrow_mut().push(asked);
         let left = self.0.objects_go_down_after.get();
-        let is_down = self.0.outbox_is_down.get() && object == Object::Outbox;
+        let is_down = self.0.outbox_is_down.get() && binding == Outbox::BINDING;
         if is_down || self.0.objects_are_down.get() || left == Some(0) {
-            return Err(ObjectFault::Failed);
+            return Err(ObjectFault::NoAnswer);
         }
         let left = left.map(|left| left - 1);
         self.0.objects_go_down_after.set(left);
-        let storage = self.storage(name);
-        let answer = match object {
-            Object::Outbox => outbox::answer(self, config, &*storage, &question).await,
-            Object::Revocations => revocations::answer(&*storage, self.now(), &question),
-            Object::Idempotency(_) => idempotency::answer(self, config, &*storage, &question).await,
-        };
-        answer.map_err(|_| ObjectFault::Failed)
+        let storage = &*self.storage_of(binding, name);
+        let (config, question) = (Ok(&**config), question.as_str());
+        Ok(match binding {
+            Outbox::BINDING => objects::serve::<Outbox>(self, config, storage, question).await,
+            Revocations::BINDING => {
+                objects::serve::<Revocations>(self, config, storage, question).await
+            }
+            UserRecord::BINDING => {
+                objects::serve::<UserRecord>(self, config, storage, question).await
+            }
+            other => panic!("nobody is bound to {other}"),
+        })
     }
 
     async fn admits(&self, user_id: &str) -> bool {
         self.0.kept_out.borrow().as_deref() != Some(user_id)
-    }
-}
-
-/// What a durable object keeps, in a real SQLite.
-pub struct TestStorage {
-    database: rusqlite::Connection,
-    /// When it wants to be woken.
-    pub alarm: Cell<Option<UnixMillis>>,
-}
-
-impl Default for TestStorage {
-    fn default() -> Self {
-        Self {
-            database: rusqlite::Connection::open_in_memory().expect("SQLite"),
-            alarm: Cell::new(None),
-        }
-    }
-}
-
-impl Storage for TestStorage {
-    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault> {
-        let parameters = parameters.iter().map(|value| match value {
-            Value::Null => SqlValue::Null,
-            Value::String(text) => SqlValue::Text(text.clone()),
-            Value::Number(number) => SqlValue::Integer(number.as_i64().expect("a whole number")),
-            other => panic!("{other} is no parameter"),
-        });
-        let mut statement = self.database.prepare(statement).expect("a statement");
-        let columns = statement.column_count();
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(parameters))
-            .expect("parameters");
-        let mut all: Vec<Value> = Vec::new();
-        while let Some(row) = rows.next().expect("a row") {
-            let value = |column| match row.get(column).expect("a column") {
-                SqlValue::Null => Value::Null,
-                SqlValue::Integer(number) => number.into(),
-                SqlValue::Text(text) => text.into(),
-                other => panic!("{other:?} does not cross the border"),
-            };
-            all.push((0..columns).map(value).collect());
-        }
-        Ok(Value::from(all).to_string())
-    }
-
-    async fn set_alarm(&self, at: UnixMillis) -> Result<(), StorageFault> {
-        self.alarm.set(Some(at));
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), StorageFault> {
-        self.alarm.set(None);
-        let tables = self.sql("SELECT name FROM sqlite_master WHERE type = 'table'", &[])?;
-        for (name,) in rows::<(String,)>(&tables)? {
-            self.sql(&format!("DROP TABLE {name}"), &[])?;
-        }
-        Ok(())
     }
 }
 

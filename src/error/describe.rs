@@ -70,7 +70,7 @@ impl Error {
             Self::TooLargeForBotApi => rows::TOO_LARGE_FOR_BOT_API.describe(),
             Self::FileNotServed => rows::FILE_NOT_SERVED.describe(),
             Self::Manifest { why } => rows::MANIFEST_INVALID
-                .saying(format!("The manifest of this file can't be used: {why}")),
+                .saying(format!("The manifest of this file cannot be used: {why}")),
             Self::RangeNotSatisfiable { size } => {
                 rows::RANGE_NOT_SATISFIABLE.saying(format!("The file has {size} bytes"))
             }
@@ -83,11 +83,11 @@ impl Error {
     }
 }
 
-/// What Telegram blames on the credentials may go well with fresh ones.
-fn unless_fresh(told: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
+/// A fault of the credentials is retryable, unless the request has fresh ones.
+fn unless_fresh(description: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
     Description {
-        retryable: told.retryable || (fault.blames_credentials() && !with_fresh),
-        ..told
+        retryable: description.retryable || (fault.blames_credentials() && !with_fresh),
+        ..description
     }
 }
 
@@ -157,7 +157,7 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
     }
 }
 
-/// The same faults, where a file was to come back.
+/// The same faults, for a download.
 fn describe_download(fault: &TelegramFault) -> Description {
     match fault {
         TelegramFault::RetryAfter {
@@ -178,7 +178,7 @@ fn describe_download(fault: &TelegramFault) -> Description {
 fn describe_idempotency(fault: ObjectFault) -> Description {
     match fault {
         ObjectFault::NotBound => rows::IDEMPOTENCY_UNAVAILABLE.describe(),
-        ObjectFault::Failed => rows::IDEMPOTENCY_UNREACHABLE
+        _ => rows::IDEMPOTENCY_UNREACHABLE
             .describe()
             .after(BUSY_RETRY_AFTER_SECONDS),
     }
@@ -187,7 +187,7 @@ fn describe_idempotency(fault: ObjectFault) -> Description {
 fn describe_outbox(fault: ObjectFault) -> Description {
     match fault {
         ObjectFault::NotBound => rows::OUTBOX_NOT_BOUND.describe(),
-        ObjectFault::Failed => rows::OUTBOX_FAILED
+        _ => rows::OUTBOX_FAILED
             .describe()
             .after(BUSY_RETRY_AFTER_SECONDS),
     }

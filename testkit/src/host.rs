@@ -99,6 +99,15 @@ impl Worker {
         Ok(())
     }
 
+    /// The same in another host.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn restart_in(&mut self, host: Arc<dyn Host>) -> io::Result<()> {
+        self.host = host;
+        self.restart()
+    }
+
     /// Ends the process in the middle of whatever it does, and with it the log.
     pub fn kill(&self) {
         let mut child = self.child();

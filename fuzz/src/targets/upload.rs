@@ -117,7 +117,7 @@ fn serve(head: &RequestHead, body: &[u8], chance: u64, end: End) -> (TestHost, R
 struct Expected {
     /// In reply, caption and notification.
     name: String,
-    /// When `fileName` comes behind a file that is streamed, Telegram knows the file by this one.
+    /// If `fileName` comes after a streamed file, Telegram knows the file by this name.
     own_name: String,
     content: Vec<u8>,
     caption: String,

@@ -177,6 +177,13 @@ impl Harness {
         self.wait_until_ready().await;
     }
 
+    /// The same in another host, such as workerd with an older worker.
+    pub async fn restart_worker_in(&mut self, host: impl Host + 'static) {
+        let started = self.worker.restart_in(Arc::new(host));
+        started.expect("the worker's process starts");
+        self.wait_until_ready().await;
+    }
+
     /// Where the worker is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -1,5 +1,10 @@
 //! The queries, on each of the engines.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells one story, however long it is"
+)]
+
 use std::io::{self, Write};
 
 use testkit::postgres;

@@ -1,10 +1,5 @@
 //! The notification: telling the backend what was stored.
 
-pub mod outbox;
-
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod tests;
-
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -12,14 +7,15 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::host::{Host, ObjectFault};
+use crate::objects::outbox;
 use crate::webhook::Message;
 
 /// How long the reply waits for the backend's acknowledgement, in milliseconds.
 const FIRST_TRY_TIMEOUT_MS: u32 = 3_000;
-/// How long each later try after the reply may take.
+/// How long each later try may take, after the reply.
 const LATER_TRY_TIMEOUT_MS: u32 = 5_000;
-/// Pauses before the later tries after the reply. With their timeouts they end within the 30 seconds
-/// that the runtime grants to such work (developers.cloudflare.com, "ctx.waitUntil").
+/// Pauses before the later tries. With their timeouts they end within the 30 seconds that the runtime
+/// grants to work after the reply (developers.cloudflare.com, "ctx.waitUntil").
 const LATER_TRY_PAUSES_MS: [u32; 3] = [1_000, 3_000, 7_000];
 
 /// Whether the backend knows.
@@ -30,13 +26,13 @@ pub enum Notified {
     Ok,
     /// Not yet: the event is in the outbox.
     Pending,
-    /// Not yet, and the outbox did not take the event: this isolate tries on for a while.
+    /// Not yet, and the outbox did not take the event: this isolate keeps trying for a while.
     #[serde(rename = "pending")]
     Retrying,
 }
 
-/// Tries once, within a bound that the reply can wait for, and leaves the rest to the outbox. The
-/// message is safe there when this ends, unless it says [`Notified::Retrying`].
+/// Tries once, within a time that the reply can wait for, and leaves the rest to the outbox. The
+/// message is safe there when this ends, unless it returns [`Notified::Retrying`].
 pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, message: &Message) -> Notified {
     let tried = message.send(host, config, FIRST_TRY_TIMEOUT_MS).await;
     if tried.is_ok() {
@@ -51,17 +47,7 @@ pub async fn deliver<H: Host>(host: &H, config: &Rc<Config>, message: &Message) 
     }
 }
 
-/// Takes over a message whose upload died before it could deliver it. `false` when neither the outbox
-/// nor the backend took it.
-pub async fn hand_over<H: Host>(host: &H, config: &Config, message: &Message) -> bool {
-    outbox::add(host, message).await.is_ok()
-        || message
-            .send(host, config, LATER_TRY_TIMEOUT_MS)
-            .await
-            .is_ok()
-}
-
-/// Takes over a message that the outbox did not take, as well as it goes without.
+/// Tries to deliver a message that the outbox did not take.
 fn retry_after_the_reply<H: Host>(
     host: &H,
     config: &Rc<Config>,
@@ -73,7 +59,7 @@ fn retry_after_the_reply<H: Host>(
     };
     let without = match fault {
         ObjectFault::NotBound => "outbox_not_bound",
-        ObjectFault::Failed => "outbox_failed",
+        _ => "outbox_failed",
     };
     log(host, without, &message.id);
     let (host2, config) = (host.clone(), Rc::clone(config));

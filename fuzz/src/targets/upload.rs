@@ -136,6 +136,19 @@ struct Expected {
     caption: String,
 }
 
+fn expected_of_raw(head: &RequestHead, raw: RawFile, body: &[u8]) -> Option<Expected> {
+    let part = FilePart {
+        name: Some(raw.name).filter(|name| !name.is_empty()),
+        content_type: None,
+    };
+    let fields = Fields {
+        user_id: raw.user_id,
+        caption: raw.caption,
+        ..Fields::default()
+    };
+    expected(head, part, body, fields)
+}
+
 /// What a form brings about; `None` when it has to be refused.
 fn expected_of_form(head: &RequestHead, boundary: &str, body: &[u8]) -> Option<Expected> {
     let is_boundary = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);

@@ -9,9 +9,6 @@ use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMillis = u64;
 
@@ -79,29 +76,36 @@ pub enum CallFault {
     },
 }
 
-/// An answer whose body is not read yet.
+/// An answer whose body has not been read.
 pub struct Fetched<D> {
     /// The HTTP status.
     pub status: u16,
-    /// `Content-Length`. The runtime fails a body that ends before.
+    /// `Content-Length`. The runtime fails a body that is shorter.
     pub content_length: Option<u64>,
-    /// `Content-Range`, as it came.
+    /// `Content-Range`, as received.
     pub content_range: Option<String>,
-    /// `Retry-After`, as it came.
+    /// `Retry-After`, as received.
     pub retry_after: Option<String>,
     /// The body.
     pub body: D,
 }
 
-/// A durable object: one place that remembers, wherever it is asked from.
+/// A durable object, by its class and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Object<'a> {
-    /// The notifications that are still to be delivered. There is one for all.
-    Outbox,
-    /// Users whose credentials have changed. There is one for all.
-    Revocations,
-    /// What became of the upload with an idempotency key. There is one for each, by this name.
-    Idempotency(&'a str),
+pub struct Object<'a> {
+    /// The binding of its class.
+    pub binding: &'static str,
+    /// Its name: there is one object for each.
+    pub name: &'a str,
+}
+
+/// What a durable object replied: an answer with status 200, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectReply {
+    /// 200; 400 for a question that can't be read; 500 when the object could not answer it.
+    pub status: u16,
+    /// JSON.
+    pub body: String,
 }
 
 /// Why a durable object did not answer.
@@ -109,37 +113,13 @@ pub enum Object<'a> {
 pub enum ObjectFault {
     /// This deployment has no binding for it.
     NotBound,
-    /// It could not be reached, failed, or took too long. It may have done what it was asked.
+    /// It can't read the question: another version of the worker asked. It did nothing.
+    Unreadable,
+    /// Its storage failed, or its settings are wrong. It did nothing.
     Failed,
-}
-
-/// A durable object's storage failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StorageFault;
-
-/// What a durable object keeps: a SQLite database of its own, and one alarm that wakes it.
-///
-/// What happens between two awaits is written as a whole or not at all, and nothing that the object
-/// says goes out before it is on disk (developers.cloudflare.com, "Durable Objects: Storage API").
-pub trait Storage {
-    /// Runs one statement with a parameter for each `?`, and gives the rows: an array of arrays, in
-    /// JSON.
-    ///
-    /// # Errors
-    /// [`StorageFault`]; the statement then did nothing.
-    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault>;
-    /// Wakes the object at that time, in place of any other; at once if it is past.
-    fn set_alarm(&self, at: UnixMillis) -> impl Future<Output = Result<(), StorageFault>>;
-    /// Forgets everything, the alarm as well.
-    fn clear(&self) -> impl Future<Output = Result<(), StorageFault>>;
-}
-
-/// Reads what [`Storage::sql`] gave.
-///
-/// # Errors
-/// [`StorageFault`] when these are no such rows.
-pub fn rows<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, StorageFault> {
-    serde_json::from_str(json).map_err(|_| StorageFault)
+    /// It could not be reached, took too long, or its answer can't be read. It may have done what it
+    /// was asked.
+    NoAnswer,
 }
 
 /// The connection ended before the body did: the client is gone.
@@ -183,27 +163,27 @@ pub trait Host: Clone + 'static {
     fn log(&self, line: &str);
     /// Sends a request whose whole body is in memory, and reads the answer. Redirects are not followed.
     fn call(&self, call: Call) -> impl Future<Output = Result<Answer, CallFault>>;
-    /// Begins a GET for these bytes, or for all, and gives the answer as soon as its head is there.
-    /// Redirects are not followed, and the bytes are not compressed on their way. Of the URL the same
-    /// holds as of [`Call::url`]. It has no timeout but the caller's; dropped, it ends the request.
+    /// Begins a GET for these bytes, or for all, and returns the answer as soon as its head has arrived.
+    /// Redirects are not followed, and the bytes are not compressed. As with [`Call::url`], the URL may
+    /// contain a bot's token. It has no timeout of its own. Dropping it aborts the request.
     fn fetch(
         &self,
         url: String,
         range: Option<Range<u64>>,
     ) -> impl Future<Output = Result<Fetched<Self::Download>, CallFault>>;
-    /// Makes the body of a streamed reply, of so many bytes. It is written after the reply has gone
-    /// out: nobody reads it before.
+    /// Makes the body of a streamed reply of `length` bytes. It can only be written after the reply has
+    /// been sent: nobody reads it earlier.
     fn reply_stream(&self, length: u64) -> (Self::ReplySink, Self::ReplyBody);
     /// Begins a POST whose body is written piece by piece. The answer is a separate future. It has no
     /// timeout of its own.
     fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
-    /// Asks a durable object, and gives its answer.
+    /// Asks a durable object, and returns its reply.
     fn ask(
         &self,
         object: Object<'_>,
         question: String,
         timeout_ms: u32,
-    ) -> impl Future<Output = Result<String, ObjectFault>>;
+    ) -> impl Future<Output = Result<ObjectReply, ObjectFault>>;
     /// Whether the deployment's rate limit admits this user now. Without a limit it admits everybody.
     fn admits(&self, user_id: &str) -> impl Future<Output = bool>;
 }
@@ -273,26 +253,26 @@ pub trait Sink {
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
 }
 
-/// The body of an answer that is not read yet. Dropped, it ends the request.
+/// The body of an answer that has not been read. Dropping it aborts the request.
 pub trait Download: 'static {
-    /// Reads its first bytes, up to so many, and lets the others go.
+    /// Reads at most `most_bytes` bytes, and discards the rest.
     fn read_up_to(self, most_bytes: usize) -> impl Future<Output = Result<Vec<u8>, CallFault>>;
 }
 
-/// The body of a streamed reply, as it is written. Dropped before [`ReplySink::close`], or closed
-/// before all its bytes came, it ends as a broken one, so that the client can't take it for whole.
+/// The writable end of a streamed reply. If it is dropped before [`ReplySink::close`], or closed before
+/// all bytes were written, it ends as a broken body, so that the client does not take it for complete.
 pub trait ReplySink: 'static {
-    /// A body that flows into it.
+    /// A body that can be piped into it.
     type Download;
     /// Writes a whole body without looking at it.
     fn pipe(&mut self, body: Self::Download) -> impl Future<Output = Result<(), PipeBroken>>;
-    /// Writes just these bytes of a body. One that ends before them is a broken one.
+    /// Writes only these bytes of a body. If the body ends before them, the pipe is broken.
     fn pipe_range(
         &mut self,
         body: Self::Download,
         range: Range<u64>,
     ) -> impl Future<Output = Result<(), PipeBroken>>;
-    /// Ends the body well.
+    /// Ends the body successfully.
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
 }
 

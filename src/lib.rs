@@ -12,9 +12,10 @@
 //! | [`multipart`] | reading the browser's form, framing the request to Telegram |
 //! | [`credentials`] | the cache, and the backend that fills it |
 //! | [`idempotency`] | a repeated upload gets the reply of the first one and is stored once |
+//! | [`objects`] | durable objects: revocations, the outbox, the users' records |
 //! | [`files`] | files that come back: ranges, large files, links |
 //! | [`telegram`] | the Bot API's replies and errors, and its pace |
-//! | [`notify`] | notifying the backend, and the outbox |
+//! | [`notify`] | notifying the backend, or leaving that to the outbox |
 //! | [`webhook`] | signed messages to and from the backend |
 //! | [`error`] | everything that can go wrong, and its reply |
 //! | [`config`] | the settings |
@@ -33,6 +34,8 @@ pub mod isolate;
 mod json;
 pub mod multipart;
 pub mod notify;
+pub mod objects;
+pub mod resumable;
 pub mod routes;
 pub mod telegram;
 pub mod text;
@@ -42,5 +45,5 @@ pub mod webhook;
 #[cfg(target_arch = "wasm32")]
 mod edge;
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod testing;
+#[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
+pub mod testing;

@@ -87,7 +87,7 @@ impl Telegram {
         }))
     }
 
-    /// The content behind a path that getFile gave out.
+    /// The content of the file whose path getFile gave out.
     pub(crate) async fn download(
         &self,
         token: &str,

@@ -1,6 +1,6 @@
 // Durable Objects from this side of the border: what crosses it is strings and numbers.
 
-// Asks the object of that name, and gives its answer.
+// Asks the object of that name. Its reply is the status, a space, and the body.
 export async function ask(namespace, name, question, timeoutMs) {
   const object = namespace.get(namespace.idFromName(name));
   const response = await object.fetch("http://object/", {
@@ -8,21 +8,90 @@ export async function ask(namespace, name, question, timeoutMs) {
     body: question,
     signal: AbortSignal.timeout(timeoutMs),
   });
-  const answer = await response.text();
-  if (!response.ok) throw new Error(`the object answered ${response.status}`);
-  return answer;
+  return `${response.status} ${await response.text()}`;
 }
 
-// Runs one statement. Parameters and rows are JSON.
-export function sql(state, statement, parameters) {
-  return JSON.stringify([...state.storage.sql.exec(statement, ...JSON.parse(parameters)).raw()]);
+const ROLLED_BACK = Symbol("rolled back");
+
+// The states that hold nothing of the first version any more.
+const upToDate = new WeakSet();
+
+// Runs `work` in a transaction, which is kept when it returns true. Returns whether it was kept.
+export function transaction(state, work) {
+  if (!upToDate.has(state)) {
+    takeOver(state.storage);
+    upToDate.add(state);
+  }
+  try {
+    state.storage.transactionSync(() => {
+      if (!work()) throw ROLLED_BACK;
+    });
+    return true;
+  } catch (error) {
+    if (error === ROLLED_BACK) return false;
+    throw error;
+  }
 }
 
-export async function setAlarm(state, at) {
-  await state.storage.setAlarm(at);
+export function get(state, key) {
+  return state.storage.kv.get(key);
 }
 
-// Both are begun in the turn of the caller: nothing that is written after its decision gets lost.
+export function put(state, key, value) {
+  state.storage.kv.put(key, value);
+}
+
+export function remove(state, key) {
+  state.storage.kv.delete(key);
+}
+
+// Pairs of key and value, as JSON.
+export function list(state, prefix, after, limit) {
+  const range = { prefix, limit };
+  if (after !== undefined) range.startAfter = after;
+  return JSON.stringify([...state.storage.kv.list(range)]);
+}
+
+// Within a transaction it is part of it: the promise tells nothing that the turn has to wait for.
+export function setAlarm(state, at) {
+  state.storage.setAlarm(at);
+}
+
+export function clearAlarm(state) {
+  state.storage.deleteAlarm();
+}
+
+// It can't be part of a transaction. Begun in the same turn of the event loop as the transaction
+// before it, it is written with that.
 export async function clear(state) {
   await Promise.all([state.storage.deleteAlarm(), state.storage.deleteAll()]);
+}
+
+// The first version kept the outbox in a table. Its events become entries of shard 0, in the form that
+// objects/outbox/entries.rs describes.
+function takeOver(storage) {
+  const { kv, sql } = storage;
+  const tables = [...sql.exec("SELECT name FROM sqlite_master WHERE name = 'events'")];
+  if (tables.length === 0) return;
+  const digits = (number) => String(number).padStart(16, "0");
+  storage.transactionSync(() => {
+    const state = JSON.parse(kv.get("state") ?? '{"last_sequence":0,"pending":0,"parked":0}');
+    for (const { sequence: _, ...event } of [...sql.exec("SELECT * FROM events ORDER BY sequence")]) {
+      if (kv.get(`id/${event.id}`) !== undefined) continue;
+      const sequence = Math.max(state.last_sequence + 16, event.queued_at * 256);
+      state.last_sequence = sequence;
+      kv.put(`id/${event.id}`, String(sequence));
+      kv.put(`event/${digits(sequence)}`, JSON.stringify(event));
+      if (event.due_at === null) {
+        state.parked += 1;
+      } else {
+        state.pending += 1;
+        kv.put(`due/${digits(event.due_at)}/${digits(sequence)}`, "");
+      }
+    }
+    kv.put("state", JSON.stringify(state));
+    sql.exec("DROP TABLE events");
+    // Whatever became of the old alarm: the outbox looks at once what is due.
+    storage.setAlarm(Date.now());
+  });
 }

@@ -20,7 +20,8 @@ use super::js::{self, Exchanged};
 use super::objects::ask_object;
 use super::sink::StreamSink;
 use crate::host::{
-    Answer, Call, CallFault, Fetched, Host, Method, Object, ObjectFault, Open, UnixMillis,
+    Answer, Call, CallFault, Fetched, Host, Method, Object, ObjectFault, ObjectReply, Open,
+    UnixMillis,
 };
 
 /// One request's view of workerd.
@@ -167,7 +168,7 @@ impl Host for Runtime {
         object: Object<'_>,
         question: String,
         timeout_ms: u32,
-    ) -> Result<String, ObjectFault> {
+    ) -> Result<ObjectReply, ObjectFault> {
         ask_object(self, object, &question, timeout_ms).await
     }
 }

@@ -1,10 +1,9 @@
 //! Requests from the backend itself, signed as Standard Webhooks with the secret that both share.
 //!
-//! `POST /hooks/outbox` with `{"action":"list"}` or `{"action":"redrive"}`: what the outbox holds, and
-//! trying it at once.
+//! `POST /hooks/outbox` shows what the outbox has (`{"action":"list"}`), tries it at once
+//! (`{"action":"redrive"}`), or removes events from it (`{"action":"discard","ids":["…"]}`).
 //!
-//! `POST /hooks/credentials` with `{"user_id":"…"}`: what this user's credentials were, they are no
-//! more.
+//! `POST /hooks/credentials` with `{"user_id":"…"}` says that this user's credentials have changed.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,7 +13,7 @@ use crate::error::Error;
 use crate::host::{Body, Chunk as _, Host, ObjectFault};
 use crate::http::Reply;
 use crate::isolate::Shared;
-use crate::notify::outbox::{self, Question};
+use crate::objects::outbox;
 
 /// Most bytes of a hook's body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -84,26 +83,35 @@ async fn read<B: Body>(body: &mut B) -> Result<Vec<u8>, Error> {
 }
 
 async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> {
-    #[derive(Deserialize)]
-    struct Wanted {
-        action: Action,
-        #[serde(default)]
-        after: u64,
-        ids: Option<Vec<String>>,
-    }
     /// Nobody adds an event but the worker itself.
     #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Action {
-        List,
-        Redrive,
+    #[serde(rename_all = "snake_case", tag = "action")]
+    enum Wanted {
+        List {
+            #[serde(default)]
+            after: u64,
+        },
+        Redrive {
+            ids: Option<Vec<String>>,
+        },
+        /// Without ids it would empty the outbox: they have to be named.
+        Discard {
+            ids: Vec<String>,
+        },
     }
     let wanted: Wanted = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
-    let question = match wanted.action {
-        Action::List => Question::List(wanted.after),
-        Action::Redrive => Question::Redrive(wanted.ids),
+    let answer = match wanted {
+        Wanted::List { after } => outbox::list(host, after).await,
+        Wanted::Redrive { ids } => {
+            let redriven = outbox::redrive(host, ids).await;
+            redriven.map(|redriven| json!({ "redriven": redriven }).to_string())
+        }
+        Wanted::Discard { ids } => {
+            let discarded = outbox::discard(host, &ids).await;
+            discarded.map(|discarded| json!({ "discarded": discarded }).to_string())
+        }
     };
-    outbox::ask(host, &question).await.map_err(Error::Outbox)
+    answer.map_err(Error::Outbox)
 }
 
 /// Answers `propagated: false` where only this isolate could be told.
@@ -122,6 +130,6 @@ async fn revoke_credentials<H: Host>(
         Err(ObjectFault::NotBound) => {
             Ok(json!({ "success": true, "propagated": false }).to_string())
         }
-        Err(ObjectFault::Failed) => Err(Error::Revocations),
+        Err(_) => Err(Error::Revocations),
     }
 }

@@ -69,6 +69,18 @@ impl std::fmt::Display for Undelivered {
     }
 }
 
+impl Undelivered {
+    /// Whether the backend refused the message for good: a 4xx, other than those that ask the sender
+    /// to come back (RFC 9110 section 15.5, RFC 8470 section 5.2, RFC 6585 section 4).
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Status(408 | 425 | 429) | Self::Timeout | Self::Unreachable => false,
+            Self::Status(status) => (400..500).contains(&status),
+        }
+    }
+}
+
 impl Message {
     /// The message about this event.
     #[must_use]

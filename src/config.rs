@@ -21,6 +21,10 @@ const USUAL_MAX_FILE_BYTES: u64 = 100 * 1024 * 1024 * 1024;
 /// The largest integer that JSON numbers hold exactly in JavaScript.
 const LARGEST_FILE_BYTES: u64 = (1 << 53) - 1;
 
+/// The longest life of an upload. Telegram deletes no message that is over 48 hours old (Bot API,
+/// `deleteMessage`): an hour is left for that.
+const MAX_UPLOAD_TTL_SECONDS: u64 = 169_200;
+
 /// Everything that a deployer can set.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -44,6 +48,10 @@ pub struct Config {
     pub webhook_secret: Option<WebhookSecret>,
     /// `OUTBOX_RETRY_SECONDS`: how long the outbox tries an event before it parks it.
     pub outbox_retry_ms: u64,
+    /// `UPLOAD_TTL_SECONDS`: how long an unfinished upload lives from its last part.
+    pub upload_ttl_ms: u64,
+    /// `CHAT_MESSAGES_PER_MINUTE`: most messages that large files bring into one chat.
+    pub chat_messages_per_minute: u32,
     /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_policy: RecordPolicy,
     /// `PART_BYTES`: the largest part of a large file.
@@ -232,6 +240,14 @@ impl Config {
                 .transpose()?,
             outbox_retry_ms: 1000
                 * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
+            upload_ttl_ms: 1000
+                * number(
+                    &get,
+                    "UPLOAD_TTL_SECONDS",
+                    86_400,
+                    1..=MAX_UPLOAD_TTL_SECONDS,
+                )?,
+            chat_messages_per_minute: number(&get, "CHAT_MESSAGES_PER_MINUTE", 20, 1..=60_000)?,
             idempotency_policy: RecordPolicy {
                 lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
                 ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,

@@ -19,7 +19,7 @@ use crate::host::{Object, ObjectFault, ObjectReply, UnixMillis};
 use crate::isolate::Shared;
 use crate::objects::{
     DurableObject, Range, Storage, StorageFault, Transaction, outbox, parse, revocations, serve,
-    user, wake,
+    upload, user, user_uploads, wake,
 };
 
 #[wasm_bindgen(module = "/src/edge/objects.js")]
@@ -231,3 +231,5 @@ macro_rules! durable_object {
 durable_object!(Outbox, outbox::Outbox);
 durable_object!(Revocations, revocations::Revocations);
 durable_object!(UserRecord, user::UserRecord);
+durable_object!(UploadRecord, upload::UploadRecord);
+durable_object!(UserUploads, user_uploads::UserUploads);

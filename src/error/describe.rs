@@ -1,13 +1,13 @@
 //! Each error as a reply shows it: its row of the table, and the details of this occurrence.
 
-use super::{Description, Error, rows};
+use super::{Description, Error, rows, upload};
 use crate::credentials::BackendFault;
 use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
 /// Seconds after which an upload that found no room may try again.
-const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
+pub(super) const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
 /// The same for a user over the rate limit: the shorter of Cloudflare's two periods.
 const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
 /// The same for a backend that answered 429 without `Retry-After`.
@@ -79,6 +79,15 @@ impl Error {
             Self::LinkRequest => rows::BAD_LINK_REQUEST.describe(),
             Self::LinkInvalid => rows::LINK_INVALID.describe(),
             Self::LinkExpired => rows::LINK_EXPIRED.describe(),
+            Self::Upload(refusal) => upload::describe_refusal(*refusal),
+            Self::UploadObject(fault) => upload::describe_object(*fault),
+            Self::UploadHeader { name, problem } => upload::describe_header(name, problem),
+            Self::UploadMediaType { expected } => upload::describe_media_type(expected),
+            Self::TusVersion => rows::TUS_VERSION.describe(),
+            Self::ChecksumAlgorithm => rows::CHECKSUM_ALGORITHM.describe(),
+            Self::ChecksumMismatch => rows::DIGEST_MISMATCH.describe(),
+            Self::ChunkField(field) => upload::describe_chunk_field(field),
+            Self::TooManyUploads => rows::TOO_MANY_UNFINISHED_UPLOADS.describe(),
         }
     }
 }
@@ -194,7 +203,7 @@ fn describe_outbox(fault: ObjectFault) -> Description {
 }
 
 /// `50 MB`, as TeleStore writes it. Limits under 1 MB are in bytes.
-fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     const MB: u64 = 1024 * 1024;
     match bytes {
         0..MB => format!("{bytes} bytes"),

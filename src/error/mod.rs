@@ -3,11 +3,13 @@
 
 mod describe;
 pub mod rows;
+mod upload;
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
 use crate::host::ObjectFault;
 use crate::multipart::Malformed;
+use crate::resumable::question::Refusal;
 use crate::telegram::TelegramFault;
 
 /// Why a request failed. Unless a variant says otherwise, nothing was stored.
@@ -128,6 +130,32 @@ pub enum Error {
     LinkInvalid,
     /// The link has expired.
     LinkExpired,
+    /// An upload resource does not do what it was asked.
+    Upload(Refusal),
+    /// An upload resource could not be asked.
+    UploadObject(ObjectFault),
+    /// A header of a resumable upload can't be used.
+    UploadHeader {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it, continuing "The header `name` …".
+        problem: &'static str,
+    },
+    /// The body of a resumable upload has another type.
+    UploadMediaType {
+        /// The type that it should have.
+        expected: &'static str,
+    },
+    /// `Tus-Resumable` names another version, or is missing.
+    TusVersion,
+    /// The algorithm of a checksum is unknown.
+    ChecksumAlgorithm,
+    /// The body's checksum is another.
+    ChecksumMismatch,
+    /// A request of `TeleStore` v2's dialect lacks a field, or has a wrong one.
+    ChunkField(&'static str),
+    /// The user has as many unfinished uploads as one may have.
+    TooManyUploads,
 }
 
 /// An error as a reply shows it. `code` is stable; the texts may be refined.

@@ -82,19 +82,6 @@ pub fn run(data: &[u8]) {
     tells_no_secret(&host, &reply, data);
 }
 
-fn expected_of_raw(head: &RequestHead, raw: RawFile, body: &[u8]) -> Option<Expected> {
-    let part = FilePart {
-        name: Some(raw.name).filter(|name| !name.is_empty()),
-        content_type: None,
-    };
-    let fields = Fields {
-        user_id: raw.user_id,
-        caption: raw.caption,
-        ..Fields::default()
-    };
-    expected(head, part, body, fields)
-}
-
 /// The bot's secret is in no reply and no log, unless the input itself has it.
 fn tells_no_secret(host: &TestHost, reply: &Reply, data: &[u8]) {
     let secret = BOT.split_once(':').expect("a secret").1;

@@ -256,8 +256,15 @@ async fn bot_api(State(parts): State<Arc<Parts>>, request: Request) -> Response 
     if target.is_send_document() {
         parts.stats.count_send_document();
     }
+    let mut points = vec![Point::Telegram];
+    if target.is_get_file() {
+        points.push(Point::GetFile);
+    }
+    if target.is_file() {
+        points.push(Point::File);
+    }
     let faults = &parts.faults;
-    let response = faults::strike(faults, Point::Telegram, request, |request| {
+    let response = faults::strike(faults, &points, request, |request| {
         telegram.answer(&target, request)
     })
     .await;

@@ -13,6 +13,7 @@ mod control;
 mod crash;
 mod credentials_hook;
 mod destinations;
+mod downloads;
 mod isolation;
 mod keys;
 mod on_postgresql;

@@ -12,9 +12,16 @@
 //!
 //! # Bounds
 //! Entries, failures and claims have separate bounds. A client that sends random tokens creates only
-//! failures and claims, and cannot push anybody's credentials out.
+//! failures and claims, and cannot push anybody's credentials out. One user has a bounded share of the
+//! entries, whatever the number of their tokens.
+//!
+//! # Revocation
+//! A user who is dropped stays dropped: a fetch that began before does not bring the old credentials
+//! back. And credentials that nobody could have revoked here, since the isolate has not heard who was
+//! revoked since they were fetched, are not served without asking the backend
+//! ([`Cache::distrust_before`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::Source;
@@ -27,6 +34,13 @@ use crate::host::UnixMillis;
 const MAX_ENTRIES: usize = 4096;
 /// Most remembered failures. The oldest is removed first.
 const MAX_FAILURES: usize = 512;
+/// Most entries of one user. The user's least recently used is removed first.
+const MAX_ENTRIES_PER_USER: usize = 32;
+/// Most users whose drop is remembered, for the fetches that began before it.
+const MAX_DROPS: usize = 256;
+/// How long a backend that answers 429 counts as one that is down. It may be busy with somebody else's
+/// requests, and would refuse this token if it were not.
+const MAX_STALE_WHILE_BUSY_MS: u64 = 5 * 60_000;
 /// How long a 401 or 403 is remembered, so that a bad client does not hammer the backend.
 const FAILURE_MS: u64 = 5_000;
 /// How long stale credentials are served, while the backend is down, before it is asked again.
@@ -54,11 +68,73 @@ pub enum Decision {
 
 struct Entry {
     credentials: Rc<Credentials>,
+    /// When the fetch began.
+    fetched_at: UnixMillis,
     fresh_until: UnixMillis,
     stale_until: UnixMillis,
     /// While the backend is down: when to ask it again.
     retry_at: UnixMillis,
+    /// Since when the backend answers 429.
+    busy_since: Option<UnixMillis>,
     last_used: u64,
+}
+
+/// A fetch under way, as far as the cache has to know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch {
+    began_at: UnixMillis,
+    /// How many drops there were before it.
+    drops: u64,
+}
+
+/// The users who were dropped, in the order of their drops.
+#[derive(Debug, Default)]
+struct Drops {
+    count: u64,
+    /// Each with its place in the order.
+    users: VecDeque<(String, u64)>,
+    /// Drops up to this place are not told apart any more: they may be of anybody.
+    of_anybody: u64,
+}
+
+impl Drops {
+    fn push(&mut self, user_id: &str) {
+        self.count += 1;
+        self.users.retain(|(known, _)| known != user_id);
+        self.users.push_back((user_id.to_owned(), self.count));
+        if self.users.len() > MAX_DROPS
+            && let Some((_, place)) = self.users.pop_front()
+        {
+            self.of_anybody = place;
+        }
+    }
+
+    fn push_all(&mut self) {
+        self.count += 1;
+        self.users.clear();
+        self.of_anybody = self.count;
+    }
+
+    /// Whether this user was dropped after so many drops.
+    fn has_since(&self, drops: u64, user_id: &str) -> bool {
+        self.of_anybody > drops
+            || self
+                .users
+                .iter()
+                .any(|(known, place)| *place > drops && known == user_id)
+    }
+}
+
+impl Entry {
+    /// Whether the credentials are served although the backend failed so.
+    fn outlives(&mut self, fault: &BackendFault, now: UnixMillis) -> bool {
+        if !matches!(fault, BackendFault::Busy { .. }) {
+            self.busy_since = None;
+            return true;
+        }
+        let since = *self.busy_since.get_or_insert(now);
+        now.saturating_sub(since) < MAX_STALE_WHILE_BUSY_MS
+    }
 }
 
 /// A fetch that failed. Requests that waited for it get the same fault. After a 401 or 403, all
@@ -95,6 +171,9 @@ pub struct Cache {
     claims: HashMap<TokenHash, UnixMillis>,
     /// Counts uses. It orders them even while the clock stands still.
     uses: u64,
+    drops: Drops,
+    /// Entries that were fetched before are not served without asking the backend.
+    trusted_from: UnixMillis,
 }
 
 impl Cache {
@@ -117,6 +196,22 @@ impl Cache {
             failures: HashMap::new(),
             claims: HashMap::new(),
             uses: 0,
+            drops: Drops::default(),
+            trusted_from: 0,
+        }
+    }
+
+    /// Makes the backend be asked before entries that were fetched before this time are served.
+    pub fn distrust_before(&mut self, time: UnixMillis) {
+        self.trusted_from = time;
+    }
+
+    /// To be noted before the backend is asked.
+    #[must_use]
+    pub fn begin_fetch(&self, now: UnixMillis) -> Fetch {
+        Fetch {
+            began_at: now,
+            drops: self.drops.count,
         }
     }
 
@@ -139,7 +234,7 @@ impl Cache {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.last_used = uses;
             let credentials = Rc::clone(&entry.credentials);
-            if now < entry.fresh_until {
+            if now < entry.fresh_until && entry.fetched_at >= self.trusted_from {
                 let lead = (self.policy.ttl_ms / REFRESH_LEAD_DIVISOR).min(MAX_REFRESH_LEAD_MS);
                 let due = now + lead >= entry.fresh_until && now >= entry.retry_at;
                 return if due && self.claim(key, now) {
@@ -168,7 +263,8 @@ impl Cache {
         }
     }
 
-    /// Records the outcome of a claimed fetch. `expires_at` is when the token expires, if it does.
+    /// Records the outcome of a claimed fetch that took no time. `expires_at` is when the token expires,
+    /// if it does.
     ///
     /// # Errors
     /// The fault. For an outage, returns stale credentials instead if there are some.
@@ -179,16 +275,27 @@ impl Cache {
         expires_at: Option<UnixMillis>,
         now: UnixMillis,
     ) -> Result<(Rc<Credentials>, Source), BackendFault> {
+        self.settle_fetch(key, self.begin_fetch(now), outcome, expires_at, now)
+    }
+
+    /// Records the outcome of a claimed fetch.
+    ///
+    /// # Errors
+    /// Those of [`Self::settle`].
+    pub fn settle_fetch(
+        &mut self,
+        key: &TokenHash,
+        fetch: Fetch,
+        outcome: Result<Rc<Credentials>, BackendFault>,
+        expires_at: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Result<(Rc<Credentials>, Source), BackendFault> {
         self.claims.remove(key);
         let fault = match outcome {
             Ok(credentials) => {
                 self.failures.remove(key);
-                self.insert(
-                    key,
-                    Rc::clone(&credentials),
-                    expires_at.unwrap_or(UnixMillis::MAX),
-                    now,
-                );
+                let expires_at = expires_at.unwrap_or(UnixMillis::MAX);
+                self.insert(key, Rc::clone(&credentials), fetch, expires_at, now);
                 return Ok((credentials, Source::Miss));
             }
             Err(fault) => fault,
@@ -200,6 +307,7 @@ impl Cache {
                 .entries
                 .get_mut(key)
                 .filter(|entry| now < entry.stale_until)
+            && entry.outlives(&fault, now)
         {
             entry.retry_at = now + RETRY_OUTAGE_MS;
             return Ok((Rc::clone(&entry.credentials), Source::Stale));
@@ -229,12 +337,14 @@ impl Cache {
 
     /// Forgets this user's credentials, under all tokens.
     pub fn drop_user(&mut self, user_id: &str) {
+        self.drops.push(user_id);
         self.entries
             .retain(|_, entry| entry.credentials.user_id != user_id);
     }
 
     /// Forgets all credentials.
     pub fn drop_all(&mut self) {
+        self.drops.push_all();
         self.entries.clear();
     }
 
@@ -242,34 +352,53 @@ impl Cache {
         &mut self,
         key: &TokenHash,
         credentials: Rc<Credentials>,
+        fetch: Fetch,
         expires_at: UnixMillis,
         now: UnixMillis,
     ) {
-        if expires_at <= now {
+        let is_dropped = self.drops.has_since(fetch.drops, &credentials.user_id);
+        if expires_at <= now || is_dropped {
             // The backend accepted the token, so this upload may go on. The next one asks again.
             self.entries.remove(key);
             return;
         }
-        if self.entries.len() >= self.bounds.entries
-            && !self.entries.contains_key(key)
-            && let Some(oldest) = self
-                .entries
-                .iter()
-                .min_by_key(|(_, entry)| entry.last_used)
-                .map(|(key, _)| *key)
-        {
-            self.entries.remove(&oldest);
-        }
+        self.make_room(key, &credentials.user_id);
         let last_used = self.count_use();
         let fresh_until = (now + self.policy.ttl_ms).min(expires_at);
         let entry = Entry {
             credentials,
+            fetched_at: fetch.began_at,
             fresh_until,
             stale_until: (fresh_until + self.policy.max_stale_ms).min(expires_at),
             retry_at: 0,
+            busy_since: None,
             last_used,
         };
         self.entries.insert(*key, entry);
+    }
+
+    /// Removes the least recently used entry, of this user or of all, where there are as many as there
+    /// may be.
+    fn make_room(&mut self, key: &TokenHash, user_id: &str) {
+        if self.entries.contains_key(key) {
+            return;
+        }
+        let is_full = self.entries.len() >= self.bounds.entries;
+        let of_user = |entry: &Entry| entry.credentials.user_id == user_id;
+        let users = self.entries.values().filter(|entry| of_user(entry)).count();
+        let is_users_share = users >= MAX_ENTRIES_PER_USER;
+        if !is_full && !is_users_share {
+            return;
+        }
+        let oldest = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !is_users_share || of_user(entry))
+            .min_by_key(|(_, entry)| entry.last_used)
+            .map(|(key, _)| *key);
+        if let Some(oldest) = oldest {
+            self.entries.remove(&oldest);
+        }
     }
 
     fn remember(&mut self, key: &TokenHash, fault: BackendFault, now: UnixMillis) {

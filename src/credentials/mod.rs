@@ -84,6 +84,8 @@ impl CredentialStore {
         if self.config.webhook_secret.is_some() {
             // Without the secret the backend cannot revoke anything.
             revocations::refresh(host, &self.revocations, &self.cache).await;
+            let trusted_from = self.revocations.trusted_from(host.now());
+            self.cache.borrow_mut().distrust_before(trusted_from);
         }
         let key = token.hash();
         let mut waiting_since = None;
@@ -137,6 +139,7 @@ impl CredentialStore {
     /// # Errors
     /// Those of [`Self::obtain`].
     pub async fn fetch<H: Host>(&self, host: &H, token: &AuthToken) -> Found {
+        let fetch = self.cache.borrow().begin_fetch(host.now());
         let call = Call {
             method: Method::Get,
             url: format!("{}/api/worker/credentials", self.config.backend_url),
@@ -159,7 +162,7 @@ impl CredentialStore {
         let now = host.now();
         self.circuit.borrow_mut().note(&outcome, now);
         let mut cache = self.cache.borrow_mut();
-        cache.settle(&token.hash(), outcome, token.expires_at(), now)
+        cache.settle_fetch(&token.hash(), fetch, outcome, token.expires_at(), now)
     }
 
     /// Forgets the credentials that Telegram refused. Newer ones of the same token stay.

@@ -3,7 +3,9 @@
 //! The backend's hook (`POST /hooks/credentials`) reaches one isolate. A durable object remembers the
 //! user under a growing version. Each isolate asks that object for newer versions every [`REFRESH_MS`],
 //! while an upload runs and not before it. An isolate that was idle for a minute asks before it uses its
-//! cached credentials. So no upload begins with credentials that were revoked more than a minute ago.
+//! cached credentials. While the object does not answer, credentials that are older than a minute are
+//! not used without asking the backend. So no upload begins with credentials that were revoked more
+//! than a minute ago, unless the backend is down.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,7 +30,7 @@ pub struct Revocations {
     version: RefCell<Option<Version>>,
     /// When the object was asked last.
     asked_at: Cell<Option<UnixMillis>>,
-    /// When it answered last.
+    /// When the question was asked that it answered last.
     known_at: Cell<Option<UnixMillis>>,
     /// Whether there is no object to ask.
     unbound: Cell<bool>,
@@ -45,6 +47,16 @@ enum Due {
 }
 
 impl Revocations {
+    /// From when on credentials must have been fetched to be served without asking the backend: those
+    /// that are older may have been revoked more than a minute ago.
+    pub(super) fn trusted_from(&self, now: UnixMillis) -> UnixMillis {
+        let oldest = now.saturating_sub(HOLDS_MS);
+        match self.known_at.get() {
+            Some(known_at) if known_at < oldest && !self.unbound.get() => oldest,
+            _ => 0,
+        }
+    }
+
     /// When this upload has to ask. If it has to, other uploads do not.
     fn due(&self, now: UnixMillis) -> Due {
         let is_within = |time: &Cell<Option<UnixMillis>>, ms| {
@@ -80,6 +92,7 @@ pub async fn refresh<H: Host>(host: &H, known: &Rc<Revocations>, cache: &Rc<RefC
 }
 
 async fn learn<H: Host>(host: &H, known: &Revocations, cache: &RefCell<Cache>) {
+    let asked_at = host.now();
     let version = known.version.borrow().clone();
     let question = match version {
         Some(version) => Question::Since(version),
@@ -101,7 +114,7 @@ async fn learn<H: Host>(host: &H, known: &Revocations, cache: &RefCell<Cache>) {
         None => cache.drop_all(),
     }
     known.version.replace(Some(news.version));
-    known.known_at.set(Some(host.now()));
+    known.known_at.set(Some(asked_at));
 }
 
 /// Makes every isolate forget this user's credentials. This one forgets them at once.

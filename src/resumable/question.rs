@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::manifest::Part;
 use super::naming::Place;
-use super::part::Part;
 use super::seal::Sealed;
 use crate::host::UnixMillis;
 use crate::webhook::Message;

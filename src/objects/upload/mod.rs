@@ -17,8 +17,8 @@ use super::{Context, DurableObject, Range, Storage, StorageFault, Transaction, a
 use crate::config::Config;
 use crate::host::{Call, Host, Method, ObjectFault};
 use crate::resumable::Due;
+use crate::resumable::manifest::Part;
 use crate::resumable::naming::Place;
-use crate::resumable::part::Part;
 use crate::resumable::question::{Answer, Ask, Question};
 use crate::resumable::resource::{Orphan, Resource, UploadPolicy, Write, decide};
 use crate::resumable::seal::Sealed;

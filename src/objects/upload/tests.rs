@@ -11,15 +11,15 @@ use crate::objects::user_uploads::{
     Answer as UserAnswer, Question as UserQuestion, Report, ask_user,
 };
 use crate::objects::{DurableObject as _, wake};
+use crate::resumable::manifest::Part;
 use crate::resumable::pace::Turn;
-use crate::resumable::part::Part;
 use crate::resumable::question::{
     Answer, Append, Ask, Destination, FileDescription, Finished, FinishedFile, NewUpload, Piece,
     Position, Question, Refusal, Shape, State,
 };
 use crate::resumable::seal::{KEY_BYTES, NONCE_BYTES, SealingKey};
 use crate::resumable::unfinished::{Advance, MAX_UNFINISHED, Unfinished};
-use crate::telegram::BotToken;
+use crate::telegram::{BotToken, FileId};
 use crate::testing::memory::Memory;
 use crate::testing::{TestHost, answer};
 
@@ -163,7 +163,7 @@ fn destination() -> Destination {
 fn part_of(message_id: i64) -> Part {
     Part {
         message_id,
-        file_id: format!("f{message_id}"),
+        file_id: FileId::parse(&format!("f{message_id}")).expect("an id"),
         file_unique_id: None,
         size: 1,
         sha256: None,

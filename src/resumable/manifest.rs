@@ -24,7 +24,7 @@ const TYPE: &str = "telestore-manifest/1";
 /// Most bytes of a file: what a JSON number holds in JavaScript, 2^53 - 1.
 const MAX_FILE_BYTES: u64 = (1 << 53) - 1;
 /// Most bytes of a name. A file system takes 255 of them.
-const MAX_NAME_BYTES: usize = 4096;
+pub(super) const MAX_NAME_BYTES: usize = 4096;
 
 /// One Telegram message with one document: a stretch of a large file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

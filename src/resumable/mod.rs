@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`resource`] | one upload resource; `append` and `finish` have its two halves |
 //! | [`question`] | what it is asked, and what it answers |
+//! | [`completion`] | what a finished upload is: its notification and its receipt |
 //! | [`cut`] | how a request's body is cut into parts |
 //! | [`manifest`] | the document that names the parts of a large file |
 //! | [`naming`] | where a part stands, and what it is called in the channel |
@@ -14,6 +15,7 @@
 //! | [`id`] | names of upload resources |
 
 mod append;
+pub mod completion;
 pub mod cut;
 mod finish;
 pub mod id;

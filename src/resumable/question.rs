@@ -335,6 +335,8 @@ pub enum Refusal {
     Incomplete,
     /// The file has no bytes, and Telegram stores no empty files.
     Empty,
+    /// The file's name is too long.
+    NameTooLong,
     /// More bytes than its length.
     LengthExceeded {
         /// Bytes.

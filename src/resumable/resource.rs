@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::index_set::IndexSet;
-use super::manifest::Part;
+use super::manifest::{MAX_NAME_BYTES, Part};
 use super::naming::Place;
 use super::question::{
     Answer, Ask, Destination, FileDescription, Finished, NewUpload, Piece, Question, Refusal,
@@ -241,6 +241,7 @@ impl Resource {
             (_, Shape::Chunked { total }) if *total > MAX_PARTS => {
                 return Err(Refusal::TooManyParts);
             }
+            _ if new.file.name.len() > MAX_NAME_BYTES => return Err(Refusal::NameTooLong),
             _ => {}
         }
         // A final upload is filled by the request that makes it.

@@ -116,7 +116,7 @@ impl Telegram {
         request: Request,
     ) -> Result<Value, BotApiError> {
         let (head, body) = request.into_parts();
-        // The server knows the token only after it has read the request.
+        // The real server checks the token after it has read the request.
         let incoming =
             intake::read(&head.method, &head.uri, &head.headers, body, &self.blobs).await?;
         let token = BotToken::parse(token).ok_or_else(BotApiError::not_found)?;

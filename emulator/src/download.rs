@@ -46,7 +46,7 @@ impl Telegram {
         }))
     }
 
-    /// The content behind a path that getFile gave out.
+    /// The content of the file whose path getFile gave out.
     pub(crate) async fn download(&self, token: &str, path: &str) -> Result<Response, BotApiError> {
         let token = BotToken::parse(token).ok_or_else(BotApiError::not_found)?;
         let bot = self.get_me(&token).await?;

@@ -16,6 +16,7 @@ const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 impl Error {
     /// The error as a reply shows it.
     #[must_use]
+    #[allow(clippy::too_many_lines, reason = "a table, with a line for each error")]
     pub fn describe(&self) -> Description {
         match self {
             Self::NotFound => rows::NOT_FOUND.describe(),
@@ -70,7 +71,7 @@ impl Error {
             Self::TooLargeForBotApi => rows::TOO_LARGE_FOR_BOT_API.describe(),
             Self::FileNotServed => rows::FILE_NOT_SERVED.describe(),
             Self::Manifest { why } => rows::MANIFEST_INVALID
-                .saying(format!("The manifest of this file can't be used: {why}")),
+                .saying(format!("The manifest of this file cannot be used: {why}")),
             Self::RangeNotSatisfiable { size } => {
                 rows::RANGE_NOT_SATISFIABLE.saying(format!("The file has {size} bytes"))
             }
@@ -92,11 +93,11 @@ impl Error {
     }
 }
 
-/// What Telegram blames on the credentials may go well with fresh ones.
-fn unless_fresh(told: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
+/// A fault of the credentials is retryable, unless the request has fresh ones.
+fn unless_fresh(description: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
     Description {
-        retryable: told.retryable || (fault.blames_credentials() && !with_fresh),
-        ..told
+        retryable: description.retryable || (fault.blames_credentials() && !with_fresh),
+        ..description
     }
 }
 
@@ -166,7 +167,7 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
     }
 }
 
-/// The same faults, where a file was to come back.
+/// The same faults, for a download.
 fn describe_download(fault: &TelegramFault) -> Description {
     match fault {
         TelegramFault::RetryAfter {

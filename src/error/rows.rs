@@ -501,7 +501,7 @@ pub(super) const DOWNLOAD_RATE_LIMITED: Row = Row {
     code: "rate_limited",
     retryable: true,
     error: "Too Many Requests",
-    hint: "Telegram limits how often a bot may ask. Try again when retryAfter seconds are over.",
+    hint: "Telegram limits how often a bot may ask. Try again after retryAfter seconds.",
 };
 
 pub(super) const DOWNLOAD_FAILED: Row = Row {
@@ -509,7 +509,7 @@ pub(super) const DOWNLOAD_FAILED: Row = Row {
     code: "telegram_failed",
     retryable: true,
     error: "Telegram download failed",
-    hint: "Telegram has trouble. Try again shortly.",
+    hint: "Telegram has a problem. Try again shortly.",
 };
 
 pub(super) const DOWNLOAD_UNREACHABLE: Row = Row {
@@ -533,8 +533,8 @@ pub(super) const FILE_NOT_FOUND: Row = Row {
     code: "file_not_found",
     retryable: false,
     error: "File not found",
-    hint: "Take the fileId from the upload's reply. A file is there for the user whose bot \
-        sent it.",
+    hint: "Use the fileId from the upload's reply. Only the user whose bot sent the file can get \
+        it.",
 };
 
 pub(super) const TOO_LARGE_FOR_BOT_API: Row = Row {
@@ -559,7 +559,7 @@ pub(super) const MANIFEST_INVALID: Row = Row {
     status: 502,
     code: "manifest_invalid",
     retryable: false,
-    error: "The manifest of this file can't be used",
+    error: "The manifest of this file cannot be used",
     hint: "Add ?raw=1 to get the document itself.",
 };
 
@@ -575,15 +575,15 @@ pub(super) const PRECONDITION_FAILED: Row = Row {
     status: 412,
     code: "precondition_failed",
     retryable: false,
-    error: "The file is not the one that If-Match names",
-    hint: "Ask without If-Match, or with the file's ETag.",
+    error: "The file is not the version that If-Match names",
+    hint: "Leave If-Match out, or send the file's ETag.",
 };
 
 pub(super) const LINKS_NOT_CONFIGURED: Row = Row {
     status: 501,
     code: "links_not_configured",
     retryable: false,
-    error: "This worker makes no links",
+    error: "This worker does not make links",
     hint: "Set a secret of 32 characters or more with: wrangler secret put LINK_SECRET",
 };
 
@@ -591,7 +591,7 @@ pub(super) const BAD_LINK_REQUEST: Row = Row {
     status: 400,
     code: "bad_link_request",
     retryable: false,
-    error: "Malformed request: this is no request for a link",
+    error: "Malformed request: the body is not a request for a link",
     hint: "Send JSON such as {\"expiresIn\":3600}, in seconds, at most 604800. The fields name \
         and inline are optional.",
 };

@@ -1,8 +1,12 @@
 //! The server over real sockets, as its clients see it.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells one story, however long it is"
+)]
+
 mod accounts;
 mod audit;
-mod bot_api;
 mod client;
 mod command_line;
 mod control;
@@ -14,8 +18,6 @@ mod keys;
 mod on_postgresql;
 mod openapi;
 mod persistence;
-#[path = "../../../backend/src/store/tests/postgres.rs"]
-mod postgres;
 mod process;
 mod requests;
 mod rotation;

@@ -684,6 +684,14 @@ pub(super) const UPLOAD_INCOMPLETE: Row = Row {
     hint: "Send the missing bytes.",
 };
 
+pub(super) const FILE_NAME_TOO_LONG: Row = Row {
+    status: 400,
+    code: "file_name_too_long",
+    retryable: false,
+    error: "The file's name is too long",
+    hint: "Shorten it to 4096 bytes. Most file systems take 255.",
+};
+
 pub(super) const LENGTH_EXCEEDED: Row = Row {
     status: 413,
     code: "length_exceeded",
@@ -892,6 +900,7 @@ pub const ALL: &[Row] = &[
     UPLOAD_OVERTAKEN,
     UPLOAD_COMPLETE,
     UPLOAD_INCOMPLETE,
+    FILE_NAME_TOO_LONG,
     LENGTH_EXCEEDED,
     LENGTH_MISMATCH,
     UPLOAD_TOO_LARGE,

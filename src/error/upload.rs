@@ -20,6 +20,7 @@ pub(super) fn describe_refusal(refusal: Refusal) -> Description {
         Refusal::Complete => rows::UPLOAD_COMPLETE.describe(),
         Refusal::Incomplete => rows::UPLOAD_INCOMPLETE.describe(),
         Refusal::Empty => rows::FILE_EMPTY.describe(),
+        Refusal::NameTooLong => rows::FILE_NAME_TOO_LONG.describe(),
         Refusal::LengthExceeded { length } => {
             rows::LENGTH_EXCEEDED.saying(format!("The upload is longer than its {length} bytes"))
         }

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::known::{Content, FileKey, KnownFiles, file_key};
-use super::manifest::{MARKER, MAX_MANIFEST_BYTES, Manifest, ManifestFault};
 use super::range::{Slice, is_range};
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::host::{Call, CallFault, Download as _, Fetched, Host, Method, within};
+use crate::resumable::manifest::{MARKER, MAX_MANIFEST_BYTES, Manifest, ManifestFault};
 use crate::telegram::{self, FileFault, FileId, RemoteFile, TelegramFault};
 
 /// A manifest up to this size, in bytes, is read at once. Of a larger document only the first bytes are

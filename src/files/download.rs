@@ -15,12 +15,12 @@ use super::FileStore;
 use super::bot::{Bot, Fault, Opened};
 use super::disposition::{content_disposition, content_type, told_name};
 use super::known::Content;
-use super::manifest::Manifest;
 use super::range::{Selection, Slice, content_range, select, slices};
 use crate::credentials::{AuthToken, Credentials, Source};
 use crate::error::Error;
 use crate::host::{Host, ReplySink as _, UnixMillis};
 use crate::http::{Conditions, Reply, Served};
+use crate::resumable::manifest::Manifest;
 use crate::telegram::{FileId, RemoteFile, TelegramFault};
 
 /// What a request wants.

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::Manifest;
 use crate::host::UnixMillis;
+use crate::resumable::manifest::Manifest;
 use crate::telegram::{BotToken, FileId, RemoteFile};
 
 /// How long a path is used, in milliseconds. It is valid for at least an hour (Bot API, `getFile`).
@@ -122,9 +122,9 @@ impl KnownFiles {
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
-    use super::super::manifest::Part;
     use super::*;
     use crate::host::Answer;
+    use crate::resumable::manifest::Part;
     use crate::telegram::read_file;
 
     fn token(secret: char) -> BotToken {

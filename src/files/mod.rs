@@ -6,7 +6,6 @@
 //! | [`tus`] | tus 1.0.0 |
 //! | [`rufh`], [`structured`] | Resumable Uploads for HTTP, and the field values that it uses |
 //! | [`v2`] | `TeleStore` v2's chunk routes |
-//! | [`manifest`] | the document that names the parts of a large file |
 //! | [`range`] | which bytes a request asks for, and which slices of which parts hold them |
 //! | [`known`] | what the isolate remembers of files |
 //! | `bot` | where a file is, what it is, and its bytes |
@@ -20,7 +19,6 @@ pub mod disposition;
 pub mod download;
 pub mod known;
 pub mod link;
-pub mod manifest;
 pub mod range;
 pub mod rufh;
 pub mod structured;

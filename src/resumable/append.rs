@@ -1,7 +1,7 @@
 //! How bytes get into an upload: leases, leave to commit, and what counts.
 
+use super::manifest::Part;
 use super::naming::Place;
-use super::part::Part;
 use super::question::{Append, Grant, Piece, Position, Refusal, Shape};
 use super::resource::{
     Context, Intent, LEASE_MS, Lease, MAX_CHUNKS_AT_ONCE, MAX_PARTS, Phase, Resource, Write,

@@ -1,7 +1,7 @@
 //! How an upload ends: finished, put together, terminated, expired.
 
+use super::manifest::Part;
 use super::naming::Place;
-use super::part::Part;
 use super::question::{Answer, Destination, Finished, FinishedFile, Refusal, Shape, Work};
 use super::resource::{Context, LEASE_MS, MAX_PARTS, Phase, Resource, UploadPolicy, Write};
 use crate::host::UnixMillis;

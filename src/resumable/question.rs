@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::manifest::Part;
 use super::naming::Place;
-use super::part::Part;
 use super::seal::Sealed;
 use crate::host::UnixMillis;
 use crate::webhook::Message;
@@ -335,6 +335,8 @@ pub enum Refusal {
     Incomplete,
     /// The file has no bytes, and Telegram stores no empty files.
     Empty,
+    /// The file's name is too long.
+    NameTooLong,
     /// More bytes than its length.
     LengthExceeded {
         /// Bytes.

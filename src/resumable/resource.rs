@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::index_set::IndexSet;
+use super::manifest::{MAX_NAME_BYTES, Part};
 use super::naming::Place;
-use super::part::Part;
 use super::question::{
     Answer, Ask, Destination, FileDescription, Finished, NewUpload, Piece, Question, Refusal,
     Shape, State,
@@ -53,7 +53,8 @@ impl UploadPolicy {
 }
 
 /// Most parts of a file: so many fit into one manifest.
-pub const MAX_PARTS: u32 = 10_000;
+#[allow(clippy::cast_possible_truncation, reason = "it is 10,000")]
+pub const MAX_PARTS: u32 = super::manifest::MAX_PARTS as u32;
 /// How long a request that brings no more bytes may still append, if nobody takes its place. A client
 /// is told to come again within this time, and a new request takes over after it.
 pub const LEASE_MS: u64 = 8_000;
@@ -240,6 +241,7 @@ impl Resource {
             (_, Shape::Chunked { total }) if *total > MAX_PARTS => {
                 return Err(Refusal::TooManyParts);
             }
+            _ if new.file.name.len() > MAX_NAME_BYTES => return Err(Refusal::NameTooLong),
             _ => {}
         }
         // A final upload is filled by the request that makes it.

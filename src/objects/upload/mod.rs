@@ -6,6 +6,7 @@
 //! | `part/<place>` | [`Part`], with its [`Place`] |
 //! | `orphan/<serial>` | [`Orphan`] |
 
+mod finish;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
@@ -17,8 +18,8 @@ use super::{Context, DurableObject, Range, Storage, StorageFault, Transaction, a
 use crate::config::Config;
 use crate::host::{Call, Host, Method, ObjectFault};
 use crate::resumable::Due;
+use crate::resumable::manifest::Part;
 use crate::resumable::naming::Place;
-use crate::resumable::part::Part;
 use crate::resumable::question::{Answer, Ask, Question};
 use crate::resumable::resource::{Orphan, Resource, UploadPolicy, Write, decide};
 use crate::resumable::seal::Sealed;
@@ -99,6 +100,7 @@ impl DurableObject for UploadRecord {
                 Some(Work::Deliver(message)) => {
                     deliver(context, storage, host, &message).await?;
                 }
+                Some(Work::Finish(bot)) => finish::finish(context, storage, host, &bot).await?,
                 Some(Work::Delete(deletion)) => delete(context, storage, host, *deletion).await?,
             }
         }
@@ -168,15 +170,21 @@ async fn forget_ledger(tx: &mut impl Transaction) -> Result<(), StorageFault> {
 enum Work {
     Forget { owner: String, object: String },
     Deliver(Message),
+    Finish(Bot),
     Delete(Box<Deletion>),
 }
 
-/// Messages that are to be deleted.
-struct Deletion {
+/// Whose upload it is, and with what its messages can be reached.
+struct Bot {
     owner: String,
     object: String,
     chat_id: String,
     sealed: Sealed,
+}
+
+/// Messages that are to be deleted.
+struct Deletion {
+    bot: Bot,
     /// Each with its key in the ledger.
     messages: Vec<(String, i64)>,
     unless_complete: Vec<String>,
@@ -193,14 +201,19 @@ async fn due<H: Host>(
     let policy = UploadPolicy::of(context.config);
     let (due, writes) = resource.wake(now, &policy);
     write(tx, writes).await?;
-    let (owner, object) = (resource.owner().to_owned(), resource.object().to_owned());
+    let bot = Bot {
+        owner: resource.owner().to_owned(),
+        object: resource.object().to_owned(),
+        chat_id: resource.destination().chat_id.clone(),
+        sealed: resource.sealed().clone(),
+    };
     let work = match due {
         Due::At(_) => None,
-        Due::Finish => {
-            resource.not_finished(now);
-            None
-        }
-        Due::Forget => Some(Work::Forget { owner, object }),
+        Due::Finish => Some(Work::Finish(bot)),
+        Due::Forget => Some(Work::Forget {
+            owner: bot.owner,
+            object: bot.object,
+        }),
         Due::Deliver(message) => Some(Work::Deliver(message)),
         Due::Delete {
             parts,
@@ -212,10 +225,7 @@ async fn due<H: Host>(
                 None
             } else {
                 Some(Work::Delete(Box::new(Deletion {
-                    owner,
-                    object,
-                    chat_id: resource.destination().chat_id.clone(),
-                    sealed: resource.sealed().clone(),
+                    bot,
                     messages,
                     unless_complete,
                 })))
@@ -258,12 +268,7 @@ async fn delete<H: Host, S: Storage>(
             return change(storage, Resource::give_parts_away).await;
         }
     }
-    let key = user_uploads::Question::Key(deletion.object.clone());
-    let answer = ask_user(host, &deletion.owner, &key).await;
-    let Ok(user_uploads::Answer::Key(key)) = answer else {
-        return Err(StorageFault);
-    };
-    let bot = key.and_then(|key| key.open(&deletion.object, &deletion.sealed));
+    let bot = bot_of(host, &deletion.bot).await?;
     let is_deleted = match bot {
         Some(bot) => delete_messages(host, context.config, &bot, &deletion).await,
         None => false,
@@ -287,6 +292,32 @@ async fn delete<H: Host, S: Storage>(
             Ok(())
         })
         .await
+}
+
+/// The bot's token. `None` when it is not to be had any more.
+async fn bot_of<H: Host>(host: &H, bot: &Bot) -> Result<Option<BotToken>, StorageFault> {
+    let key = user_uploads::Question::Key(bot.object.clone());
+    let answer = ask_user(host, &bot.owner, &key).await;
+    let Ok(user_uploads::Answer::Key(key)) = answer else {
+        return Err(StorageFault);
+    };
+    Ok(key.and_then(|key| key.open(&bot.object, &bot.sealed)))
+}
+
+/// Asks this very object, as its alarm.
+async fn ask_self<H: Host, S: Storage>(
+    context: &Context<'_, H>,
+    storage: &S,
+    owner: &str,
+    ask: Ask,
+) -> Result<Answer, StorageFault> {
+    let question = Question {
+        request: "alarm".to_owned(),
+        user: Some(owner.to_owned()),
+        ask,
+    };
+    let turn = storage.turn(async |tx| UploadRecord::answer(context, tx, question).await);
+    turn.await
 }
 
 /// Whether a final upload has the parts for good. One that nobody knows any more was finished, or was
@@ -313,7 +344,7 @@ async fn delete_messages<H: Host>(
     deletion: &Deletion,
 ) -> bool {
     let ids: Vec<i64> = deletion.messages.iter().map(|(_, id)| *id).collect();
-    let body = json!({ "chat_id": deletion.chat_id, "message_ids": ids });
+    let body = json!({ "chat_id": deletion.bot.chat_id, "message_ids": ids });
     let call = Call {
         method: Method::Post,
         url: bot.method_url(&config.telegram_api_url, "deleteMessages"),

@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 
 use super::{UploadRecord, ask_upload};
 use crate::config::Config;
-use crate::host::Host as _;
+use crate::host::{CallFault, Host as _};
 use crate::objects::user_uploads::{
     Answer as UserAnswer, Question as UserQuestion, Report, ask_user,
 };
 use crate::objects::{DurableObject as _, wake};
+use crate::resumable::manifest::Part;
 use crate::resumable::pace::Turn;
-use crate::resumable::part::Part;
 use crate::resumable::question::{
     Answer, Append, Ask, Destination, FileDescription, Finished, FinishedFile, NewUpload, Piece,
     Position, Question, Refusal, Shape, State,
 };
 use crate::resumable::seal::{KEY_BYTES, NONCE_BYTES, SealingKey};
 use crate::resumable::unfinished::{Advance, MAX_UNFINISHED, Unfinished};
-use crate::telegram::BotToken;
+use crate::telegram::{BotToken, FileId};
 use crate::testing::memory::Memory;
-use crate::testing::{TestHost, answer};
+use crate::testing::{Script, TestHost, answer};
 
 const OBJECT: &str = "up_1";
 const USER: &str = "u1";
@@ -85,7 +85,10 @@ impl World {
         let new = NewUpload {
             object: object.to_owned(),
             destination: destination(),
-            file: FileDescription::default(),
+            file: FileDescription {
+                name: "file".to_owned(),
+                ..FileDescription::default()
+            },
             echoed: BTreeMap::default(),
             shape,
             length,
@@ -163,7 +166,7 @@ fn destination() -> Destination {
 fn part_of(message_id: i64) -> Part {
     Part {
         message_id,
-        file_id: format!("f{message_id}"),
+        file_id: FileId::parse(&format!("f{message_id}")).expect("an id"),
         file_unique_id: None,
         size: 1,
         sha256: None,
@@ -438,4 +441,77 @@ fn the_log_says_how_many_messages_could_not_be_deleted() {
     let expected = json!({ "event": "messages_not_deleted", "count": 2 }).to_string();
     assert_eq!(lines.iter().filter(|line| **line == expected).count(), 1);
     assert_eq!(UploadRecord::BINDING, "UPLOADS");
+}
+
+const STORED: &str = r#"{"ok":true,"result":{"message_id":9,"document":{"file_id":"BQAC9"}}}"#;
+
+#[test]
+fn a_file_whose_request_died_at_its_end_is_finished_by_the_alarm_with_manifest_and_notification() {
+    let world = World::new();
+    world.host.script(Script::answering(answer(200, STORED)));
+    world
+        .host
+        .answers("/api/webhook/upload", [Ok(answer(200, "{}"))]);
+    world.create(OBJECT, SEQUENTIAL, Some(2));
+    world.append(OBJECT, "a", 0, 2);
+    world.wake(OBJECT);
+    let uploads = world.host.0.uploads.borrow();
+    let sent = String::from_utf8(uploads[0].bytes.borrow().clone()).expect("text");
+    assert!(sent.contains(r#"filename="file.parts.json""#), "{sent}");
+    assert!(sent.contains(r#"{"type":"telestore-manifest/1","name":"file","size":2,"#));
+    assert!(sent.contains("Uploaded: file"));
+    drop(uploads);
+    let state = world.state(OBJECT, "b", Ask::Look);
+    let finished = state.finished.expect("finished");
+    assert_eq!(
+        (finished.message_id, finished.file_id.as_str()),
+        (9, "BQAC9")
+    );
+    assert!(finished.reply.contains(r#""parts":2"#));
+    assert_eq!(
+        world.user(&UserQuestion::List),
+        UserAnswer::List(Vec::new())
+    );
+    world.host.run_alarms_until(world.host.now() + 60_000);
+    assert_eq!(world.host.calls_to("/api/webhook/upload").len(), 1);
+    assert_eq!(world.host.0.uploads.borrow().len(), 1, "once");
+}
+
+#[test]
+fn a_manifest_of_which_nobody_knows_is_sent_again_and_listed() {
+    let world = World::new();
+    let lost = Err(CallFault::Timeout);
+    world.host.script(Script {
+        answer: lost,
+        ..Script::answering(answer(200, STORED))
+    });
+    world.host.script(Script::answering(answer(200, STORED)));
+    world
+        .host
+        .answers("/api/webhook/upload", [Ok(answer(200, "{}"))]);
+    world.create(OBJECT, SEQUENTIAL, Some(2));
+    world.append(OBJECT, "a", 0, 2);
+    world.wake(OBJECT);
+    let state = world.state(OBJECT, "b", Ask::Look);
+    assert_eq!(
+        (state.unknown_orphans, state.finished.is_some()),
+        (1, false)
+    );
+    world.wake(OBJECT);
+    let state = world.state(OBJECT, "b", Ask::Look);
+    assert_eq!((state.unknown_orphans, state.finished.is_some()), (1, true));
+}
+
+#[test]
+fn a_file_of_one_part_needs_no_message_to_be_finished() {
+    let world = World::new();
+    world
+        .host
+        .answers("/api/webhook/upload", [Ok(answer(200, "{}"))]);
+    world.create(OBJECT, SEQUENTIAL, Some(1));
+    world.append(OBJECT, "a", 0, 1);
+    world.wake(OBJECT);
+    assert!(world.host.0.uploads.borrow().is_empty());
+    let state = world.state(OBJECT, "b", Ask::Look);
+    assert_eq!(state.finished.expect("finished").message_id, 1000);
 }

@@ -7,15 +7,15 @@ use serde::de::DeserializeOwned;
 
 use crate::host::UnixMillis;
 use crate::resumable::Due;
+use crate::resumable::manifest::Part;
 use crate::resumable::naming::Place;
-use crate::resumable::part::Part;
 use crate::resumable::question::{
     Answer, Append, Ask, Destination, FileDescription, Finished, NewUpload, Piece, Position,
     Question, Refusal, Shape, State,
 };
 use crate::resumable::resource::{Orphan, Resource, UploadPolicy, Write, decide};
 use crate::resumable::seal::{KEY_BYTES, NONCE_BYTES, Sealed, SealingKey};
-use crate::telegram::BotToken;
+use crate::telegram::{BotToken, FileId};
 
 pub(super) const POLICY: UploadPolicy = UploadPolicy {
     part_bytes: 100,
@@ -222,7 +222,7 @@ impl Bench {
         self.chat.insert(message_id, stored);
         Part {
             message_id,
-            file_id: format!("file{message_id}"),
+            file_id: FileId::parse(&format!("file{message_id}")).expect("an id"),
             file_unique_id: None,
             size,
             sha256: None,

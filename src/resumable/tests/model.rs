@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::bench::{Bench, SEQUENTIAL, append};
 use crate::resumable::Due;
-use crate::resumable::part::Part;
+use crate::resumable::manifest::Part;
 use crate::resumable::question::{Append, Ask, FinishedFile, Position, Refusal, Shape};
 use crate::resumable::resource::LEASE_MS;
 

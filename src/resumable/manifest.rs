@@ -24,9 +24,7 @@ const TYPE: &str = "telestore-manifest/1";
 /// Most bytes of a file: 2^53 - 1, the largest integer that JSON numbers hold exactly in JavaScript.
 const MAX_FILE_BYTES: u64 = (1 << 53) - 1;
 /// Most bytes of a name. A file system takes 255 of them.
-const MAX_NAME_BYTES: usize = 4096;
-/// Fewest digits of a part's number in its name.
-const MIN_DIGITS: usize = 3;
+pub(super) const MAX_NAME_BYTES: usize = 4096;
 
 /// One Telegram message with one document: a section of a large file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,28 +199,6 @@ fn has_good_fields(part: &Part) -> bool {
     part.message_id > 0 && part.sha256.as_ref().is_none_or(is_digest)
 }
 
-/// How many digits the numbers of parts have, so that a shell lists the parts in order.
-///
-/// A file may get more parts than its size requires, because a broken connection makes a short part. So
-/// there is room for twice as many.
-#[must_use]
-pub fn part_digits(file_bytes: u64, part_bytes: u64) -> usize {
-    let parts = file_bytes.div_ceil(part_bytes.max(1)).saturating_mul(2);
-    parts.to_string().len().max(MIN_DIGITS)
-}
-
-/// The name of a part: `<name>.001`. The first one has the number 1.
-#[must_use]
-pub fn part_name(name: &str, number: usize, digits: usize) -> String {
-    format!("{name}.{number:0digits$}")
-}
-
-/// The name of the manifest's own document.
-#[must_use]
-pub fn manifest_name(name: &str) -> String {
-    format!("{name}.parts.json")
-}
-
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use proptest::prelude::*;
@@ -322,17 +298,6 @@ mod tests {
         let manifest = Manifest::new("n".repeat(4096), "a/b".to_owned(), parts.collect());
         let bytes = manifest.expect("a manifest").to_json().len() as u64;
         assert!(bytes <= MAX_MANIFEST_BYTES, "{bytes}");
-    }
-
-    #[test]
-    fn parts_are_listed_in_their_order() {
-        assert_eq!(part_digits(0, 0), 3);
-        assert_eq!(part_digits(499 * 20, 20), 3);
-        assert_eq!(part_digits(500 * 20, 20), 4);
-        assert_eq!(part_digits(u64::MAX, 1), 20);
-        assert_eq!(part_name("a.iso", 1, 3), "a.iso.001");
-        assert_eq!(part_name("a.iso", 1000, 4), "a.iso.1000");
-        assert_eq!(manifest_name("a.iso"), "a.iso.parts.json");
     }
 
     proptest! {

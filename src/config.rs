@@ -14,12 +14,16 @@ const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
 /// The largest file that a bot can fetch back from the cloud Bot API, in bytes
 /// (tdlib/telegram-bot-api, `MAX_DOWNLOAD_FILE_SIZE`).
 const CLOUD_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024;
-/// The largest part that a self-hosted Bot API server takes, with room for the envelope.
+/// The largest part that a self-hosted Bot API server accepts, with room for the envelope.
 const LOCAL_PART_BYTES: u64 = 2_000_000_000;
 /// 100 GiB.
 const USUAL_MAX_FILE_BYTES: u64 = 100 * 1024 * 1024 * 1024;
-/// What a JSON number holds in JavaScript.
+/// The largest integer that JSON numbers hold exactly in JavaScript.
 const LARGEST_FILE_BYTES: u64 = (1 << 53) - 1;
+
+/// The longest life of an upload. Telegram deletes no message that is over 48 hours old (Bot API,
+/// `deleteMessage`): an hour is left for that.
+const MAX_UPLOAD_TTL_SECONDS: u64 = 169_200;
 
 /// Everything that a deployer can set.
 #[derive(Debug, Clone)]
@@ -44,6 +48,10 @@ pub struct Config {
     pub webhook_secret: Option<WebhookSecret>,
     /// `OUTBOX_RETRY_SECONDS`: how long the outbox tries an event before it parks it.
     pub outbox_retry_ms: u64,
+    /// `UPLOAD_TTL_SECONDS`: how long an unfinished upload lives from its last part.
+    pub upload_ttl_ms: u64,
+    /// `CHAT_MESSAGES_PER_MINUTE`: most messages that large files bring into one chat.
+    pub chat_messages_per_minute: u32,
     /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_policy: RecordPolicy,
     /// `PART_BYTES`: the largest part of a large file.
@@ -144,7 +152,7 @@ pub enum Integrity {
 pub struct LinkSecret(String);
 
 impl LinkSecret {
-    /// Fewest bytes: what guessing can't find.
+    /// The fewest bytes of a secret that cannot be guessed.
     const MIN_BYTES: usize = 32;
 
     /// Checks a secret.
@@ -153,7 +161,7 @@ impl LinkSecret {
     /// What is wrong with it, continuing "`LINK_SECRET` …".
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() < Self::MIN_BYTES {
-            return Err("has fewer than 32 characters; take what `openssl rand -base64 32` gives");
+            return Err("has fewer than 32 characters; make one with `openssl rand -base64 32`");
         }
         Ok(Self(text.to_owned()))
     }
@@ -212,16 +220,7 @@ impl Config {
                 CLOUD_REQUEST_BYTES - ENVELOPE_BYTES,
                 1..=LOCAL_REQUEST_BYTES,
             )?,
-            cache_policy: CachePolicy {
-                ttl_ms: 1000 * number(&get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
-                max_stale_ms: 1000
-                    * number(
-                        &get,
-                        "CREDENTIALS_MAX_STALE_SECONDS",
-                        86_400,
-                        0..=30 * 86_400,
-                    )?,
-            },
+            cache_policy: cache_policy(&get)?,
             credentials_timeout_ms: number(&get, "CREDENTIALS_TIMEOUT_MS", 5000, 1..=60_000)?,
             telegram_timeout_ms: number(&get, "TELEGRAM_TIMEOUT_MS", 60_000, 1..=600_000)?,
             upload_timeout_ms: number(&get, "UPLOAD_TIMEOUT_MS", 1_800_000, 1000..=14_400_000)?,
@@ -232,10 +231,15 @@ impl Config {
                 .transpose()?,
             outbox_retry_ms: 1000
                 * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
-            idempotency_policy: RecordPolicy {
-                lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
-                ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
-            },
+            upload_ttl_ms: 1000
+                * number(
+                    &get,
+                    "UPLOAD_TTL_SECONDS",
+                    86_400,
+                    1..=MAX_UPLOAD_TTL_SECONDS,
+                )?,
+            chat_messages_per_minute: number(&get, "CHAT_MESSAGES_PER_MINUTE", 20, 1..=60_000)?,
+            idempotency_policy: idempotency_policy(&get)?,
             part_bytes: number(
                 &get,
                 "PART_BYTES",
@@ -254,6 +258,28 @@ impl Config {
             integrity: integrity(get("INTEGRITY").as_deref())?,
         })
     }
+}
+
+fn cache_policy(get: &impl Fn(&'static str) -> Option<String>) -> Result<CachePolicy, ConfigError> {
+    Ok(CachePolicy {
+        ttl_ms: 1000 * number(get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
+        max_stale_ms: 1000
+            * number(
+                get,
+                "CREDENTIALS_MAX_STALE_SECONDS",
+                86_400,
+                0..=30 * 86_400,
+            )?,
+    })
+}
+
+fn idempotency_policy(
+    get: &impl Fn(&'static str) -> Option<String>,
+) -> Result<RecordPolicy, ConfigError> {
+    Ok(RecordPolicy {
+        lease_ms: 1000 * number(get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
+        ttl_ms: 1000 * number(get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
+    })
 }
 
 fn problem(setting: &'static str, problem: impl Into<String>) -> ConfigError {

@@ -76,15 +76,15 @@ pub enum CallFault {
     },
 }
 
-/// An answer whose body is not read yet.
+/// An answer whose body has not been read.
 pub struct Fetched<D> {
     /// The HTTP status.
     pub status: u16,
-    /// `Content-Length`. The runtime fails a body that ends before.
+    /// `Content-Length`. The runtime fails a body that is shorter.
     pub content_length: Option<u64>,
-    /// `Content-Range`, as it came.
+    /// `Content-Range`, as received.
     pub content_range: Option<String>,
-    /// `Retry-After`, as it came.
+    /// `Retry-After`, as received.
     pub retry_after: Option<String>,
     /// The body.
     pub body: D,
@@ -163,16 +163,16 @@ pub trait Host: Clone + 'static {
     fn log(&self, line: &str);
     /// Sends a request whose whole body is in memory, and reads the answer. Redirects are not followed.
     fn call(&self, call: Call) -> impl Future<Output = Result<Answer, CallFault>>;
-    /// Begins a GET for these bytes, or for all, and gives the answer as soon as its head is there.
-    /// Redirects are not followed, and the bytes are not compressed on their way. Of the URL the same
-    /// holds as of [`Call::url`]. It has no timeout but the caller's; dropped, it ends the request.
+    /// Begins a GET for these bytes, or for all, and returns the answer as soon as its head has arrived.
+    /// Redirects are not followed, and the bytes are not compressed. As with [`Call::url`], the URL may
+    /// contain a bot's token. It has no timeout of its own. Dropping it aborts the request.
     fn fetch(
         &self,
         url: String,
         range: Option<Range<u64>>,
     ) -> impl Future<Output = Result<Fetched<Self::Download>, CallFault>>;
-    /// Makes the body of a streamed reply, of so many bytes. It is written after the reply has gone
-    /// out: nobody reads it before.
+    /// Makes the body of a streamed reply of `length` bytes. It can only be written after the reply has
+    /// been sent: nobody reads it earlier.
     fn reply_stream(&self, length: u64) -> (Self::ReplySink, Self::ReplyBody);
     /// Begins a POST whose body is written piece by piece. The answer is a separate future. It has no
     /// timeout of its own.
@@ -253,26 +253,26 @@ pub trait Sink {
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
 }
 
-/// The body of an answer that is not read yet. Dropped, it ends the request.
+/// The body of an answer that has not been read. Dropping it aborts the request.
 pub trait Download: 'static {
-    /// Reads its first bytes, up to so many, and lets the others go.
+    /// Reads at most `most_bytes` bytes, and discards the rest.
     fn read_up_to(self, most_bytes: usize) -> impl Future<Output = Result<Vec<u8>, CallFault>>;
 }
 
-/// The body of a streamed reply, as it is written. Dropped before [`ReplySink::close`], or closed
-/// before all its bytes came, it ends as a broken one, so that the client can't take it for whole.
+/// The writable end of a streamed reply. If it is dropped before [`ReplySink::close`], or closed before
+/// all bytes were written, it ends as a broken body, so that the client does not take it for complete.
 pub trait ReplySink: 'static {
-    /// A body that flows into it.
+    /// A body that can be piped into it.
     type Download;
     /// Writes a whole body without looking at it.
     fn pipe(&mut self, body: Self::Download) -> impl Future<Output = Result<(), PipeBroken>>;
-    /// Writes just these bytes of a body. One that ends before them is a broken one.
+    /// Writes only these bytes of a body. If the body ends before them, the pipe is broken.
     fn pipe_range(
         &mut self,
         body: Self::Download,
         range: Range<u64>,
     ) -> impl Future<Output = Result<(), PipeBroken>>;
-    /// Ends the body well.
+    /// Ends the body successfully.
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
 }
 

@@ -50,6 +50,39 @@ pub struct RequestHead {
     pub signature: Option<Signature>,
     /// What of a file is wanted; of requests for other things it is not read.
     pub conditions: Conditions,
+    /// What resumable uploads say in their headers; of other requests it is not even read.
+    pub upload: UploadHeaders,
+}
+
+/// The header fields of resumable uploads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadHeaders {
+    /// `Accept`.
+    pub accept: Option<String>,
+    /// `Content-Digest`.
+    pub content_digest: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Tus-Resumable`.
+    pub tus_resumable: Option<String>,
+    /// `Upload-Checksum`.
+    pub checksum: Option<String>,
+    /// `Upload-Complete`.
+    pub complete: Option<String>,
+    /// `Upload-Concat`.
+    pub concat: Option<String>,
+    /// `Upload-Defer-Length`.
+    pub defer_length: Option<String>,
+    /// `Upload-Draft-Interop-Version`.
+    pub interop_version: Option<String>,
+    /// `Upload-Length`.
+    pub length: Option<String>,
+    /// `Upload-Metadata`.
+    pub metadata: Option<String>,
+    /// `Upload-Offset`.
+    pub offset: Option<String>,
+    /// `X-HTTP-Method-Override`.
+    pub method_override: Option<String>,
 }
 
 /// A reply, whose body may be a stream.
@@ -153,8 +186,10 @@ impl Reply {
     /// The answer to a CORS preflight (Fetch standard, "CORS-preflight request").
     #[must_use]
     pub fn preflight(head: &RequestHead) -> Self {
-        const USUAL_HEADERS: &str =
-            "authorization, content-type, x-user-id, x-requested-with, idempotency-key";
+        const USUAL_HEADERS: &str = "authorization, content-type, x-user-id, x-requested-with, \
+            idempotency-key, tus-resumable, upload-checksum, upload-complete, upload-concat, \
+            upload-defer-length, upload-draft-interop-version, upload-length, upload-metadata, \
+            upload-offset, x-http-method-override";
         // Frontends send headers of their own. Any name is allowed, because the worker ignores them.
         let requested = head
             .requested_headers
@@ -165,7 +200,7 @@ impl Reply {
             headers: vec![
                 (
                     "access-control-allow-methods",
-                    "GET, HEAD, POST, PUT, OPTIONS".to_owned(),
+                    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
                 ),
                 (
                     "access-control-allow-headers",
@@ -185,7 +220,10 @@ impl Reply {
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
         const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, \
-             ETag, Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
+            ETag, Idempotency-Replayed, Location, Retry-After, Server-Timing, \
+            Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, \
+            Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, \
+            Upload-Limit, Upload-Metadata, Upload-Offset, X-File-Id, X-Message-Id, X-Request-Id";
         let allowed = match origins {
             None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
             Some(AllowedOrigins::Listed(listed)) => {

@@ -35,6 +35,7 @@ mod json;
 pub mod multipart;
 pub mod notify;
 pub mod objects;
+pub mod resumable;
 pub mod routes;
 pub mod telegram;
 pub mod text;

@@ -20,7 +20,9 @@ use crate::host::{
 };
 use crate::objects::outbox::Outbox;
 use crate::objects::revocations::Revocations;
+use crate::objects::upload::UploadRecord;
 use crate::objects::user::UserRecord;
+use crate::objects::user_uploads::UserUploads;
 use crate::objects::{self, DurableObject, StorageFault};
 use memory::Memory;
 
@@ -244,6 +246,8 @@ impl TestHost {
             Outbox::BINDING => objects::wake::<Outbox>(self, config, storage).await,
             Revocations::BINDING => objects::wake::<Revocations>(self, config, storage).await,
             UserRecord::BINDING => objects::wake::<UserRecord>(self, config, storage).await,
+            UploadRecord::BINDING => objects::wake::<UploadRecord>(self, config, storage).await,
+            UserUploads::BINDING => objects::wake::<UserUploads>(self, config, storage).await,
             other => panic!("nobody is bound to {other}"),
         }
     }
@@ -487,6 +491,12 @@ impl Host for TestHost {
             }
             UserRecord::BINDING => {
                 objects::serve::<UserRecord>(self, config, storage, question).await
+            }
+            UploadRecord::BINDING => {
+                objects::serve::<UploadRecord>(self, config, storage, question).await
+            }
+            UserUploads::BINDING => {
+                objects::serve::<UserUploads>(self, config, storage, question).await
             }
             other => panic!("nobody is bound to {other}"),
         })

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use backend::{ApiError, Connection};
+use emulator::FileServer;
 use serde::Deserialize;
 
 use crate::stats::Stats;
@@ -24,8 +25,12 @@ use crate::stats::Stats;
 pub(crate) enum Point {
     /// The credentials route.
     Credentials,
-    /// Every request of the Bot API.
+    /// Every request of the Bot API, downloads included.
     Telegram,
+    /// getFile.
+    GetFile,
+    /// A download.
+    File,
     /// The webhook.
     Notify,
 }
@@ -59,6 +64,13 @@ pub(crate) struct Fault {
     /// that is still sending may see a reset connection instead of the reply.
     #[serde(default = "yes")]
     drain: bool,
+    /// A download heeds no `Range`.
+    #[serde(default)]
+    ignore_range: bool,
+    /// A download's connection breaks after so many bytes of its body.
+    cut_after_bytes: Option<u64>,
+    /// How long the path works that getFile gives out.
+    path_ttl_seconds: Option<i64>,
 }
 
 fn once() -> i64 {
@@ -83,6 +95,16 @@ impl Fault {
     /// Whether there is a reply in place of the work's own.
     fn replies(&self) -> bool {
         self.status.is_some() || self.body.is_some() || !self.headers.is_empty()
+    }
+
+    /// What it makes of the file server.
+    fn file_server(&self) -> FileServer {
+        let usual = FileServer::default();
+        FileServer {
+            takes_range: !self.ignore_range,
+            cut_after_bytes: self.cut_after_bytes,
+            path_ttl_seconds: self.path_ttl_seconds.unwrap_or(usual.path_ttl_seconds),
+        }
     }
 
     fn reply(&self) -> Result<Response, ApiError> {
@@ -122,12 +144,12 @@ impl Faults {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
-    /// The fault that strikes a request at this point: the first with times left.
-    fn take(&self, point: Point) -> Option<Fault> {
+    /// The fault that strikes a request at one of these points: the first with times left.
+    fn take(&self, points: &[Point]) -> Option<Fault> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = faults
             .iter_mut()
-            .find(|fault| fault.on == point && fault.times != 0)?;
+            .find(|fault| points.contains(&fault.on) && fault.times != 0)?;
         if fault.times > 0 {
             fault.times -= 1;
         }
@@ -153,19 +175,20 @@ pub(crate) async fn inject(
         }
         _ => return next.run(request).await,
     };
-    strike(&faults, point, request, |request| next.run(request)).await
+    strike(&faults, &[point], request, |request| next.run(request)).await
 }
 
 /// Does the work, unless a fault is in force that wants it otherwise.
 pub(crate) async fn strike<W: Future<Output = Response>>(
     faults: &Faults,
-    point: Point,
-    request: Request,
+    points: &[Point],
+    mut request: Request,
     work: impl FnOnce(Request) -> W,
 ) -> Response {
-    let Some(fault) = faults.take(point) else {
+    let Some(fault) = faults.take(points) else {
         return work(request).await;
     };
+    request.extensions_mut().insert(fault.file_server());
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
     let connection = request.extensions().get::<Connection>().cloned();
     match fault.drop {
@@ -214,21 +237,22 @@ mod tests {
                 {"on":"credentials","status":502}]"#,
         );
         let struck: Vec<_> = (0..4)
-            .map(|_| status(faults.take(Point::Credentials)))
+            .map(|_| status(faults.take(&[Point::Credentials])))
             .collect();
         assert_eq!(struck, [Some(501), Some(501), Some(502), None]);
-        assert_eq!(status(faults.take(Point::Telegram)), Some(500));
-        assert_eq!(status(faults.take(Point::Notify)), None);
+        let download = [Point::Telegram, Point::File];
+        assert_eq!(status(faults.take(&download)), Some(500));
+        assert_eq!(status(faults.take(&[Point::Notify])), None);
     }
 
     #[test]
     fn a_fault_of_minus_one_times_strikes_for_ever() {
         let faults = faults(r#"[{"on":"notify","times":-1,"status":503}]"#);
         for _ in 0..100 {
-            assert_eq!(status(faults.take(Point::Notify)), Some(503));
+            assert_eq!(status(faults.take(&[Point::Notify])), Some(503));
         }
         faults.replace(Vec::new());
-        assert_eq!(status(faults.take(Point::Notify)), None);
+        assert_eq!(status(faults.take(&[Point::Notify])), None);
     }
 
     #[test]

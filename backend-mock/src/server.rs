@@ -85,12 +85,12 @@ pub enum StartError {
     Provision(#[from] ProvisionError),
 }
 
-/// A server that is yet to start.
+/// Starts servers.
 #[derive(Clone, Copy, Debug)]
 pub struct Server;
 
 impl Server {
-    /// Starts a server; from its return on it answers.
+    /// Starts a server. It answers when this returns.
     ///
     /// # Errors
     /// When the address or the data cannot be used, or the key does not fit the data.
@@ -118,7 +118,7 @@ impl Server {
     }
 }
 
-/// A server that answers. Dropped, it stops without waiting for requests at hand.
+/// A running server. Dropped, it stops without waiting for current requests.
 #[derive(Debug)]
 pub struct Running {
     /// Where it is, like `http://127.0.0.1:8788`.
@@ -156,8 +156,8 @@ impl Running {
         provision::add_crowd(&self.parts.backend, users, keys_each).await
     }
 
-    /// Takes no more requests, answers those at hand (for at most ten seconds), and closes the
-    /// data, with what was gathered written.
+    /// Takes no more requests, waits for current ones (at most ten seconds), writes what was gathered in
+    /// memory, and closes the databases.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         if let Some(serving) = self.serving.take()
@@ -218,8 +218,9 @@ async fn open_emulator(options: &Options) -> Result<Telegram, StartError> {
         },
     };
     let telegram = Telegram::open(&data, options.rate_limits).await?;
-    if let (Data::File(_), Some(url)) = (&options.backend.data, options.backend.existing_database())
-    {
+    let existing = options.backend.existing_database();
+    let existing = existing.map_err(OpenError::from)?;
+    if let (Data::File(_), Some(url)) = (&options.backend.data, existing) {
         let taken = telegram.take_over(&url).await;
         taken.map_err(emulator::OpenError::from)?;
     }
@@ -255,8 +256,15 @@ async fn bot_api(State(parts): State<Arc<Parts>>, request: Request) -> Response 
     if target.is_send_document() {
         parts.stats.count_send_document();
     }
+    let mut points = vec![Point::Telegram];
+    if target.is_get_file() {
+        points.push(Point::GetFile);
+    }
+    if target.is_file() {
+        points.push(Point::File);
+    }
     let faults = &parts.faults;
-    let response = faults::strike(faults, Point::Telegram, request, |request| {
+    let response = faults::strike(faults, &points, request, |request| {
         telegram.answer(&target, request)
     })
     .await;

@@ -1,4 +1,4 @@
-//! A backend that is open: its routes, and what is done beside the requests.
+//! A backend that is open: its routes, and what is done besides requests.
 
 use std::{fmt, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     write_behind::{self, WriteBehind},
 };
 
-/// How often clients that have gone are forgotten, in rounds of [`write_behind::INTERVAL`].
+/// How often idle clients are forgotten, in rounds of [`write_behind::INTERVAL`].
 const FORGET_ROUNDS: u32 = 60;
 
 /// A backend that is open; cheap to clone.
@@ -73,14 +73,14 @@ impl Backend {
         ))
     }
 
-    /// Begins what is done beside the requests. It ends when `stop` is cancelled.
+    /// Starts what is done besides requests. It ends when `stop` is cancelled.
     #[must_use]
     pub fn begin_upkeep(&self, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(upkeep(self.app.clone(), stop))
     }
 
-    /// Writes what was gathered in memory, tells the worker what it is yet to be told (for a few seconds),
-    /// and closes the database.
+    /// Finishes telling the worker (for a few seconds), writes what was gathered in memory, and closes the
+    /// database.
     pub async fn close(&self) {
         self.app.worker.finish().await;
         self.app.write_behind.flush(&self.app.store).await;
@@ -152,7 +152,7 @@ fn app(
     })
 }
 
-/// What is done beside the requests: writing what was gathered, learning keys, forgetting clients.
+/// What is done besides requests: writing what was gathered, reading new keys, forgetting idle clients.
 async fn upkeep(app: App, stop: CancellationToken) {
     let mut rounds = tokio::time::interval(write_behind::INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);

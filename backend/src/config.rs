@@ -51,7 +51,7 @@ and times of use of API keys, and in the audit log fetches of credentials and re
 
 /// The file of variables that development reads.
 const ENV_FILE: &str = ".env";
-/// Shortest `JWT_SECRET` in production, in bytes: as long as the hash that it keys (RFC 7518, 3.2).
+/// Shortest `JWT_SECRET` in production, in bytes: the length of the hash that it keys (RFC 7518, 3.2).
 const MIN_JWT_SECRET_BYTES: usize = 32;
 /// Fewest different bytes in a secret. Of 32 random ones, fewer come once in 10^14 times.
 const MIN_DIFFERENT_BYTES: usize = 16;

@@ -19,7 +19,7 @@ use crate::{
     worker_hook::WorkerHook,
 };
 
-/// How often a destination is set again that another request has changed meanwhile.
+/// How many times a destination is set when other requests keep changing it.
 const SET_ATTEMPTS: u32 = 3;
 
 /// The bot and the channel of the deployment, for users that have none of their own. Its `Debug`

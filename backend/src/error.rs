@@ -1,5 +1,5 @@
-//! What the backend answers when it refuses, and the one place where that becomes a reply:
-//! `{"detail": "…"}`, as FastAPI writes it.
+//! Every refusal of the API, and the one place that turns it into a reply: `{"detail": "…"}`, as FastAPI
+//! writes it.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub enum ApiError {
     /// 401: the request names no token.
     #[error("Not authenticated")]
     NotAuthenticated,
-    /// 401: the token is not one of ours, or has run out.
+    /// 401: the token is unknown or has expired.
     #[error("Invalid token")]
     InvalidToken,
     /// 401: the token is good, but its user is gone.
     #[error("User not found")]
     UserNotFound,
-    /// 401: e-mail address or password are wrong; not said which.
+    /// 401: the e-mail address or the password is wrong. The text does not say which.
     #[error("Incorrect email or password")]
     WrongPassword,
     /// 401: the webhook's signature does not hold.
@@ -42,7 +42,7 @@ pub enum ApiError {
         "Telegram not fully configured. Please connect Telegram and add bot token in settings."
     )]
     NotConfigured,
-    /// 403: nothing is left of the user's plan in this month.
+    /// 403: the user's plan for this month is used up.
     #[error("Quota used up: the plan {plan} allows {what} a month. It renews at {renews_at}.")]
     QuotaUsedUp {
         /// The plan's name.
@@ -52,13 +52,13 @@ pub enum ApiError {
         /// When the next month begins.
         renews_at: String,
     },
-    /// 400: the request is understood and refused; the text says why.
+    /// 400: the request is well formed and refused. The text says why.
     #[error("{0}")]
     Refused(String),
-    /// 409: what is asked for no longer fits what is there; the text says why.
+    /// 409: the request conflicts with the current state. The text says why.
     #[error("{0}")]
     Conflict(String),
-    /// 415: the body is in no form that the route takes.
+    /// 415: the route does not take this media type.
     #[error("Unsupported Media Type: send application/json")]
     UnsupportedMediaType,
     /// 429.
@@ -67,34 +67,34 @@ pub enum ApiError {
         /// Seconds.
         retry_after_seconds: u64,
     },
-    /// 422: the request is not what the route takes; the text says what is wrong.
+    /// 422: a field or a parameter is invalid. The text says which.
     #[error("{0}")]
     Unprocessable(String),
-    /// 413: the body is beyond the limit.
+    /// 413: the body is longer than the limit.
     #[error("Request body too large")]
     BodyTooLarge,
     /// 404.
     #[error("Not Found")]
     NotFound,
-    /// 404: none of the user's destinations has this id.
+    /// 404: the user has no destination with this id.
     #[error("There is no such destination; GET /api/destinations lists yours")]
     NoDestination,
-    /// 404: the user has begun no login with this id.
+    /// 404: the user has no login with this id.
     #[error("There is no such login; request a code or a QR code first")]
     NoLogin,
     /// 405.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
-    /// 503: the database does not answer; the reason is in the log.
+    /// 503: the database does not answer. The reason is in the log.
     #[error("The database does not answer")]
     NotReady,
-    /// 501: users log in over MTProto, which only the emulated Telegram does without.
+    /// 501: users log in over MTProto, and this server has no client for it.
     #[error(
         "This server cannot log in to Telegram; make a channel and a bot there, and enter both under \
          /api/destinations"
     )]
     NoTelegramLogin,
-    /// 502: Telegram gave no answer; the reason is in the log.
+    /// 502: Telegram did not answer. The reason is in the log.
     #[error("Telegram cannot be reached: nothing was changed, try again")]
     TelegramUnreachable,
     /// 500: the reason is in the log.
@@ -127,13 +127,13 @@ impl ApiError {
     }
 }
 
-/// Why a request was refused, in a word that tells nothing of what was in it. An extension of every
-/// refusal.
+/// Why a request was refused, without anything that the client sent. An extension of every refusal's
+/// response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reason(pub(crate) &'static str);
 
 impl ApiError {
-    /// Why, in a word of ours: the text may hold what the client sent.
+    /// The reason for the audit log. The text itself may hold what the client sent.
     fn reason(&self) -> Reason {
         Reason(match self {
             Self::NotConfigured => "not configured",
@@ -192,18 +192,24 @@ impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         [
             ("400", "Refused: `detail` says why"),
-            ("401", "No token, or one that is not good"),
+            ("401", "The token is missing or invalid"),
             ("403", "Not allowed: `detail` says why"),
-            ("404", "Not there"),
-            ("405", "Not this verb"),
-            ("409", "No longer possible: `detail` says why"),
+            ("404", "Not found"),
+            ("405", "The path has no such method"),
+            (
+                "409",
+                "A conflict with the current state: `detail` says why",
+            ),
             ("413", "The body is too large"),
-            ("415", "The body is in no form that is taken"),
+            ("415", "The route does not take this media type"),
             ("502", "Telegram does not answer"),
-            ("422", "The body or a parameter is not what is taken"),
+            (
+                "422",
+                "A field or a parameter is invalid: `detail` says which",
+            ),
             (
                 "429",
-                "Too many requests: `Retry-After` says when to come again",
+                "Too many requests: `Retry-After` says when to try again",
             ),
         ]
         .into_iter()

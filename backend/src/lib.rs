@@ -14,7 +14,7 @@
 //! | `error` | every refusal, and the one place where it becomes a reply |
 //! | `telegram` | what is asked of Telegram, and the real Bot API over HTTP |
 //! | `store` | the database; nothing above it knows SQL |
-//! | `secrets`, `time` | the master keys, and what is sealed under them; times as text |
+//! | `secrets`, `time`, `http_client` | the master keys, and what is sealed under them; times as text; the client of requests that the server makes itself |
 //!
 //! A module imports only from those below it in this table.
 
@@ -27,6 +27,7 @@ pub mod config;
 mod destinations;
 mod error;
 mod http;
+mod http_client;
 mod keys;
 mod limits;
 mod logins;
@@ -56,6 +57,7 @@ pub use http::{
     connection::Connection,
     serve::{ListenError, Listening},
 };
+pub use http_client::HttpClientError;
 pub use limits::RequestLimits;
 pub use open::OpenError;
 pub use options::{Data, Options};

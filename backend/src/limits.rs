@@ -54,7 +54,7 @@ impl Limits {
         admit(self.sign_ins.as_ref(), &network(address))
     }
 
-    /// Forgets whoever has not come for so long that it makes no difference.
+    /// Forgets clients whose limit is full again.
     pub(crate) fn forget_idle(&self) {
         for addresses in [&self.addresses, &self.sign_ins].into_iter().flatten() {
             addresses.retain_recent();
@@ -81,13 +81,13 @@ fn admit<K: Clone + Eq + Hash>(limiter: Option<&Limiter<K>>, key: &K) -> Result<
     })
 }
 
-/// Rounded up: who waits so long is admitted.
+/// Rounded up: a client that waits this long is admitted.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// What one client has of the address space: all of an IPv4 address, and the first 64 bits of an
-/// IPv6 address, whose rest a client chooses as it likes.
+/// The part of an address that names one client: all of an IPv4 address, and the first 64 bits of an IPv6
+/// address, since a client can choose the others.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

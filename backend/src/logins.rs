@@ -28,16 +28,16 @@ use crate::{
     telegram::{Telegram, UserAccounts},
 };
 
-/// Life of a code, in seconds: long enough to change to the phone and back.
+/// Lifetime of a code, in seconds: enough to look at the phone and type it.
 const CODE_TTL_SECONDS: i64 = 300;
-/// Life of a QR code, in seconds: it is shown on a screen, and another one is made at once.
+/// Lifetime of a QR code, in seconds: a frontend shows a new one after that.
 const QR_TTL_SECONDS: i64 = 120;
-/// Codes that are looked at for one that was sent.
+/// Attempts at one code.
 const MAX_ATTEMPTS: i64 = 5;
-/// Codes that a user requests in an hour. With five attempts each, it takes months of guessing to have
-/// an even chance of meeting one of the 100,000.
+/// Codes that a user may request in an hour. With five attempts each, guessing one of the 100,000 takes
+/// months for an even chance.
 const MAX_CODES_AN_HOUR: i64 = 5;
-/// QR codes that a user requests in an hour: twice as many as it takes to show one all the time.
+/// QR codes that a user may request in an hour: twice as many as it takes to show one all the time.
 const MAX_QR_CODES_AN_HOUR: i64 = 60;
 /// Codes have five digits.
 const CODES: u32 = 100_000;
@@ -164,7 +164,7 @@ impl Logins {
         }
         match login.stage {
             Stage::Waiting => {}
-            // Its client missed the answer.
+            // The client missed the reply.
             Stage::Done if is_right(&login, &answer.code) => return self.connected(user_id).await,
             Stage::Done => return Err(used_up("The code was used")),
             Stage::Expired => return Err(used_up("The code has expired")),
@@ -273,8 +273,8 @@ impl Logins {
         accounts.ok_or(ApiError::NoTelegramLogin)
     }
 
-    /// Logs in, and stores the session and a channel. A channel of an earlier login stays the user's:
-    /// its files are there.
+    /// Logs in, and stores the session and a channel. The channel of an earlier login stays: the user's files
+    /// are there.
     async fn connect(&self, caller: &Caller, login: &Login) -> Result<Connected, ApiError> {
         let accounts = self.accounts()?;
         let user_id = &caller.user_id;
@@ -300,7 +300,7 @@ impl Logins {
             invite_sealed: Some(invite_sealed),
         };
         let entry = caller.entry("telegram.connect", Some(&login.id));
-        // Where another request has finished the login meanwhile, its account is the one.
+        // If another request has finished the login first, its account stays.
         self.destinations
             .store
             .finish_login(user_id, &login.id, &account, &entry)
@@ -309,13 +309,13 @@ impl Logins {
         self.connected(user_id).await
     }
 
-    /// Gives the channel to a bot that was set before there was one.
+    /// Gives the new channel to a bot that was set without one.
     async fn complete_destination(&self, caller: &Caller) -> Result<(), ApiError> {
         let user_id = &caller.user_id;
         let Some((bot_token, None)) = self.destinations.bot_and_channel(user_id).await? else {
             return Ok(());
         };
-        // A bot that is gone by now leaves the login as good as it is.
+        // The login succeeds even if the bot is gone.
         let Ok(bot) = check_bot(&*self.telegram.bot_api, &bot_token).await else {
             return Ok(());
         };
@@ -345,11 +345,11 @@ impl Logins {
         Ok(channel_id)
     }
 
-    /// What the user's connected account is answered with.
+    /// The reply about the user's connected account.
     async fn connected(&self, user_id: &str) -> Result<Connected, ApiError> {
         let account = self.destinations.store.telegram_account_of(user_id).await?;
         let channel = account.and_then(|account| account.channel_id.zip(account.invite_sealed));
-        // The user has cleared everything since.
+        // The user has removed all data in between.
         let (channel_id, invite_sealed) = channel.ok_or(ApiError::NoLogin)?;
         Ok(Connected {
             success: true,
@@ -382,7 +382,7 @@ fn normal_phone(text: &str) -> Result<String, ApiError> {
     }
 }
 
-/// A code's hash, of use for one login alone.
+/// The hash of a code, which is valid for one login only.
 fn code_hash(login_id: &str, code: &str) -> [u8; 32] {
     Sha256::new()
         .chain_update(login_id)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use backend::{
-    Backend, Data, HttpBotApi, Listening, Options, TELEGRAM_API_URL, Telegram,
+    ApiError, Backend, Data, HttpBotApi, Listening, Options, TELEGRAM_API_URL, Telegram,
     cli::{self, Command},
     config::{ENVIRONMENT_HELP, Environment},
 };
@@ -86,7 +86,11 @@ async fn serve(address: &str, options: &Options) -> Result<(), Box<dyn Error>> {
     let backend = Backend::open(options, telegram, base_url.clone()).await?;
     let stop = CancellationToken::new();
     let upkeep = backend.begin_upkeep(stop.clone());
-    let router = backend.observed(backend.routes(|api| api));
+    let router = backend.observed(
+        backend
+            .routes(|api| api)
+            .fallback(async || ApiError::NotFound),
+    );
     let serving = listening.serve(router, stop.clone());
     writeln!(io::stdout(), "{}", json!({ "listening": base_url }))?;
     stopped.await;

@@ -9,6 +9,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
+    http_client::HttpClientError,
     options::{Data, Options},
     secrets::{KeyRing, SecretsError, random},
     store::{
@@ -37,9 +38,9 @@ pub enum OpenError {
     /// There is no encryption key.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// There can be no client of Telegram's Bot API or of the worker.
-    #[error("the HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
+    /// There is no HTTP client for the Bot API or for the worker.
+    #[error(transparent)]
+    Client(#[from] HttpClientError),
 }
 
 /// Opens the database.
@@ -55,7 +56,7 @@ pub(crate) async fn open_store(options: &Options) -> Result<Store, OpenError> {
     Ok(Store::open(&database).await?)
 }
 
-/// Opens the keys; makes one where none is given and none is there.
+/// Opens the keys; makes one if none is given and none exists.
 pub(crate) fn open_keys(options: &Options) -> Result<KeyRing, OpenError> {
     let given = (&options.encryption_key, &options.encryption_key_file);
     Ok(match (given, &options.data) {
@@ -69,7 +70,7 @@ pub(crate) fn open_keys(options: &Options) -> Result<KeyRing, OpenError> {
     })
 }
 
-/// Refuses keys that do not open what the database holds; notes the one that seals from now on.
+/// Refuses keys that do not open what the database holds, and records the key that seals from now on.
 pub(crate) async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), OpenError> {
     let noted = store.seal_keys().await?;
     let keys = ring.keys();
@@ -80,7 +81,7 @@ pub(crate) async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), Open
         return Err(SecretsError::MissingKey(label.clone()).into());
     }
     if noted.is_empty() {
-        // A database of an earlier release: no key was noted.
+        // A database of an earlier release has no record of its keys.
         for column in COLUMNS {
             for value in store.sealed_values(column, "", 1).await? {
                 ring.open(column.place(&value.user_id, &value.row_key), &value.sealed)?;
@@ -95,8 +96,8 @@ pub(crate) async fn check_keys(store: &Store, ring: &KeyRing) -> Result<(), Open
     Ok(())
 }
 
-/// The secret of access tokens where none is given. It is kept in the database, and not derived at
-/// each start: nobody is logged out when a key is taken out.
+/// The secret of access tokens if none is given. It is stored in the database and not derived from a key, so
+/// that removing a key logs nobody out.
 pub(crate) async fn token_secret(store: &Store, ring: &KeyRing) -> Result<String, OpenError> {
     let place = SERVER_SECRET.place("", TOKEN_SECRET);
     if let Some(sealed) = store.server_secret(TOKEN_SECRET).await? {

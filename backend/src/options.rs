@@ -7,7 +7,7 @@ use crate::{
     destinations::DeploymentBot,
     limits::RequestLimits,
     signature::WebhookSecret,
-    store::sqlite_url,
+    store::{Database, StoreError, sqlite_url},
 };
 
 /// The worker's own default: 50 MB less 16 KB for the form around the file.
@@ -91,12 +91,14 @@ impl Default for Options {
 
 impl Options {
     /// The URL of the database, unless it is in memory or a file that is not there yet.
-    #[must_use]
-    pub fn existing_database(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// When this build cannot open such a database.
+    pub fn existing_database(&self) -> Result<Option<String>, StoreError> {
         match (&self.database_url, &self.data) {
-            (Some(url), _) => Some(url.clone()),
-            (None, Data::File(path)) if path.exists() => sqlite_url(path).ok(),
-            (None, _) => None,
+            (Some(url), _) => Database::from_url(url).map(|_| Some(url.clone())),
+            (None, Data::File(path)) if path.exists() => sqlite_url(path).map(Some),
+            (None, _) => Ok(None),
         }
     }
 }

@@ -20,7 +20,7 @@ pub fn log_to_stderr() {
         .init();
 }
 
-/// Ends at the first SIGINT or SIGTERM from here on.
+/// Listens for SIGINT and SIGTERM from now on; the future ends at the first of them.
 ///
 /// # Errors
 /// When the system takes no handler.

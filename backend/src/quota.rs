@@ -12,7 +12,7 @@ use crate::{
     time::{Month, rfc3339, unix_now},
 };
 
-/// What a plan allows in this month, and what is left of it. `null`: without limit.
+/// What a plan allows this month, and what is left of it. `null`: no limit.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct QuotaReply {
     pub(crate) uploads: Option<i64>,
@@ -47,7 +47,7 @@ impl Quota {
 
     /// Refuses when nothing is left.
     ///
-    /// An upload that begins with something left may end beyond the limit: its size is not known here.
+    /// An upload may exceed the limit: its size is not known here.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
         let used_up = |allowed: Option<i64>, used| allowed.filter(|allowed| used >= *allowed);
         let what = if let Some(uploads) = used_up(self.plan.uploads_a_month, self.used.uploads) {

@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 const PREFIX: &str = "whsec_";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// How far a timestamp may be from now, in seconds: what was overheard cannot be sent again later.
+/// How far a timestamp may be from now, in seconds: an intercepted webhook cannot be replayed later.
 const TOLERANCE_SECONDS: u64 = 300;
 
 /// The secret that the worker and the backend share.
@@ -48,7 +48,7 @@ impl WebhookSecret {
         let in_time = timestamp
             .parse::<i64>()
             .is_ok_and(|at| at.abs_diff(now) <= TOLERANCE_SECONDS);
-        // Several may stand there, while a secret is replaced.
+        // There may be several while a secret is being replaced.
         in_time
             && signatures
                 .split(' ')

@@ -1,8 +1,8 @@
-//! Tells the worker when a user's bot, channel or key has changed, so that it forgets what it borrowed
-//! and asks again: `POST {worker}/hooks/credentials` with `{"user_id":"…"}`, signed as Standard Webhooks.
+//! Tells the worker when a user's bot, channel or key has changed, so that the worker drops its cached
+//! credentials: `POST {worker}/hooks/credentials` with `{"user_id":"…"}`, signed as Standard Webhooks.
 //!
-//! It is told after the change is stored, and nobody waits for it. A worker that cannot be told goes
-//! on with what it has until that has run out, or Telegram refuses it.
+//! The request is sent after the change is stored, and no client waits for it. A worker that cannot be
+//! reached keeps using its cached credentials until they expire or Telegram refuses them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -10,17 +10,21 @@ use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{http::client::http_client, signature::WebhookSecret, time::unix_now};
+use crate::{
+    http_client::{HttpClientError, http_client},
+    signature::WebhookSecret,
+    time::unix_now,
+};
 
 /// How long the worker may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Pauses before the worker is told again that did not take it.
+/// Pauses before each further attempt.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
     Duration::from_secs(25),
 ];
-/// How long those at hand may take at the end.
+/// How long a shutdown waits for attempts that are under way.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Tells the worker, if there is one.
@@ -38,9 +42,9 @@ struct Worker {
     client: Client,
 }
 
-/// Why the worker has not taken it.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-enum NotTold {
+enum AttemptError {
     #[error("{0}")]
     NoAnswer(reqwest::Error),
     #[error("it answered {0}")]
@@ -52,12 +56,12 @@ impl WorkerHook {
     pub(crate) fn new(
         worker_url: Option<&str>,
         secret: Option<&WebhookSecret>,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, HttpClientError> {
         let worker = match worker_url.zip(secret) {
             Some((url, secret)) => Some(Arc::new(Worker {
                 url: format!("{}/hooks/credentials", url.trim_end_matches('/')),
                 secret: secret.clone(),
-                client: http_client(TIMEOUT)?,
+                client: http_client(url, TIMEOUT)?,
             })),
             None => None,
         };
@@ -68,8 +72,8 @@ impl WorkerHook {
         })
     }
 
-    /// Begins to tell the worker that a user's bot, channel or key has changed. It is to be called after
-    /// the change is stored, and waits for nothing.
+    /// Starts telling the worker that a user's bot, channel or key has changed. Call it after the change
+    /// is stored. It returns at once.
     pub(crate) fn credentials_changed(&self, user_id: &str) {
         let Some(worker) = self.worker.clone() else {
             return;
@@ -84,7 +88,7 @@ impl WorkerHook {
         });
     }
 
-    /// Waits until all is told, for a few seconds; gives up what is not.
+    /// Waits a few seconds for the attempts that are under way, then gives them up.
     pub(crate) async fn finish(&self) {
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait())
@@ -98,9 +102,9 @@ impl WorkerHook {
 }
 
 impl Worker {
-    /// Tells it, and tells it again if need be.
+    /// Tells the worker, with several attempts.
     async fn tell(&self, user_id: &str) {
-        // The same at every attempt, so that the worker can know one that comes twice.
+        // The same for each attempt, so that the worker recognises a repetition.
         let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
         let body = json!({ "user_id": user_id }).to_string();
         let mut pauses = PAUSES.iter();
@@ -109,16 +113,16 @@ impl Worker {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            let Some(pause) = pauses.next().filter(|_| error.may_pass()) else {
+            let Some(pause) = pauses.next().filter(|_| error.is_transient()) else {
                 tracing::warn!(user_id, %error, "the worker is not told of changed credentials");
                 return;
             };
-            tracing::debug!(user_id, %error, "the worker will be told again");
+            tracing::debug!(user_id, %error, "the worker did not take it; another attempt follows");
             tokio::time::sleep(*pause).await;
         }
     }
 
-    async fn post(&self, id: &str, body: &str) -> Result<(), NotTold> {
+    async fn post(&self, id: &str, body: &str) -> Result<(), AttemptError> {
         let timestamp = unix_now().to_string();
         let signature = self.secret.sign(id, &timestamp, body.as_bytes());
         let answer = self
@@ -131,18 +135,18 @@ impl Worker {
             .body(body.to_owned())
             .send()
             .await
-            .map_err(NotTold::NoAnswer)?;
+            .map_err(AttemptError::NoAnswer)?;
         if answer.status().is_success() {
             Ok(())
         } else {
-            Err(NotTold::Refused(answer.status()))
+            Err(AttemptError::Refused(answer.status()))
         }
     }
 }
 
-impl NotTold {
-    /// Whether it may be otherwise a little later.
-    fn may_pass(&self) -> bool {
+impl AttemptError {
+    /// Whether another attempt may succeed.
+    fn is_transient(&self) -> bool {
         match self {
             Self::NoAnswer(_) => true,
             Self::Refused(status) => {

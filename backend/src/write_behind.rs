@@ -1,9 +1,9 @@
-//! What is gathered in memory and written within a second: how often keys were used, and, in the audit
-//! log, fetches of credentials and what was refused.
+//! What is gathered in memory and written within a second: uses of keys, and the audit entries of fetched
+//! credentials and of refusals.
 //!
-//! A write of its own for each would make every request wait for the disk. A process that is killed
-//! loses what it gathered since the last write, a second of these at most, and never anything else:
-//! changes of keys and credentials are audited in the transaction that makes them.
+//! One write each would make every request wait for the disk. A process that is killed loses at most the
+//! last second of these, and nothing else: changes of keys and credentials are audited in the transaction
+//! that makes them.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use std::{
 
 use crate::store::{Store, StoreError, audit::AuditEntry, keys::KeyUse};
 
-/// How long something is gathered at most.
+/// The longest time that anything is gathered.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
-/// Entries that are kept for a database that fails; beyond this the oldest are given up, with a word
-/// in the log.
+/// Entries that are kept while the database fails. Beyond this the oldest are dropped, and the log says
+/// so.
 const MAX_ENTRIES: usize = 100_000;
 
 /// What waits to be written.
@@ -48,12 +48,12 @@ impl WriteBehind {
         }
     }
 
-    /// Notes a fetch for the audit log.
+    /// Adds an entry to the audit log.
     pub(crate) fn record(&self, entry: AuditEntry) {
         self.lock().entries.push(entry);
     }
 
-    /// Writes what was gathered. What cannot be written stays for the next time.
+    /// Writes what was gathered. What cannot be written stays for the next call.
     pub(crate) async fn flush(&self, store: &Store) {
         let Pending { uses, entries } = mem::take(&mut *self.lock());
         let uses: Vec<KeyUse> = uses
@@ -77,7 +77,7 @@ impl WriteBehind {
     }
 
     fn give_back_uses(&self, uses: Vec<KeyUse>, error: &StoreError) {
-        tracing::error!(%error, keys = uses.len(), "uses of keys are yet to be written");
+        tracing::error!(%error, keys = uses.len(), "uses of keys could not be written yet");
         let mut pending = self.lock();
         for key in uses {
             let (requests, last_at) = pending.uses.entry(key.key_id).or_default();
@@ -87,12 +87,12 @@ impl WriteBehind {
     }
 
     fn give_back_entries(&self, mut entries: Vec<AuditEntry>, error: &StoreError) {
-        tracing::error!(%error, entries = entries.len(), "audit entries are yet to be written");
+        tracing::error!(%error, entries = entries.len(), "audit entries could not be written yet");
         let mut pending = self.lock();
         entries.append(&mut pending.entries);
         let surplus = entries.len().saturating_sub(MAX_ENTRIES);
         if surplus > 0 {
-            tracing::error!(entries = surplus, "the oldest audit entries are given up");
+            tracing::error!(entries = surplus, "the oldest audit entries are dropped");
             entries.drain(..surplus);
         }
         pending.entries = entries;

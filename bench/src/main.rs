@@ -117,8 +117,8 @@ async fn measure(lab: &Lab, options: &Options) -> Result<()> {
         .count();
     let arrived = lab.sink.arrived();
     println!(
-        "\nMedians of {} rounds; a ratio's quartiles are those of neighbouring samples. {} files of {} bytes in all \
-         arrived whole. {} s.\n{}",
+        "\nMedians of {} rounds; a ratio's quartiles are those of neighbouring samples. {} files, {} bytes in total, \
+         arrived complete. {} s.\n{}",
         lab.rounds,
         arrived.documents,
         arrived.file_bytes,

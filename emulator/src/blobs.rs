@@ -1,8 +1,8 @@
 //! The folder of file contents, beside the database.
 //!
-//! A content is written under a name that ends in `.part` and renamed when it is whole, so that
-//! whatever breaks midway leaves nothing behind. Contents are not synced to the disk one by one:
-//! they play Telegram's own storage, and a power failure there is not what this server is for.
+//! A content is written under a name that ends in `.part` and renamed when it is complete, so an upload
+//! that breaks leaves no file. Contents are not synced to the disk: tests of power failures need no
+//! emulated Telegram.
 
 use std::{
     fs::{self, File},
@@ -109,7 +109,7 @@ impl Drop for BlobStore {
         if self.temporary
             && let Err(error) = fs::remove_dir_all(&self.folder)
         {
-            tracing::warn!(%error, "the temporary folder of files stays behind");
+            tracing::warn!(%error, "the temporary folder of files could not be removed");
         }
     }
 }
@@ -229,7 +229,7 @@ impl Drop for PartFile {
     fn drop(&mut self) {
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "half a file stays behind until the next start");
+                tracing::warn!(%error, "an incomplete file stays until the next start");
             }
             _ => {}
         }

@@ -5,13 +5,14 @@ use std::{fmt, sync::Arc};
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{Method, Uri},
+    http::{Method, Uri, header::RANGE, request::Parts},
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::{
+    download::FileServer,
     error::BotApiError,
     intake::{self, Incoming},
     rights::BotRights,
@@ -58,6 +59,18 @@ impl Target {
         })
     }
 
+    /// Whether this is a getFile call.
+    #[must_use]
+    pub fn is_get_file(&self) -> bool {
+        matches!(self, Self::Method { method, .. } if method == "getfile")
+    }
+
+    /// Whether this is a download.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
     /// Whether this is a sendDocument call.
     #[must_use]
     pub fn is_send_document(&self) -> bool {
@@ -96,12 +109,16 @@ impl Telegram {
                 Err(error) => error.into_response(),
             },
             Target::File { token, path } => {
-                let get = request.method() == Method::GET;
-                intake::drain(request.into_body()).await;
-                if !get {
+                let (head, body) = request.into_parts();
+                intake::drain(body).await;
+                if head.method != Method::GET {
                     return BotApiError::not_implemented().into_response();
                 }
-                match self.download(token, path).await {
+                let range = head
+                    .headers
+                    .get(RANGE)
+                    .and_then(|range| range.to_str().ok());
+                match self.download(token, path, range, &server_of(&head)).await {
                     Ok(response) => response,
                     Err(error) => error.into_response(),
                 }
@@ -116,12 +133,13 @@ impl Telegram {
         request: Request,
     ) -> Result<Value, BotApiError> {
         let (head, body) = request.into_parts();
-        // The server knows the token only after it has read the request.
+        // The real server checks the token after it has read the request.
         let incoming =
             intake::read(&head.method, &head.uri, &head.headers, body, &self.blobs).await?;
         let token = BotToken::parse(token).ok_or_else(BotApiError::not_found)?;
         let bot = self.get_me(&token).await?;
         let parameters = &incoming.parameters;
+        let server = server_of(&head);
         match method {
             "getme" => Ok(describe_bot(&bot)),
             "getchat" => {
@@ -132,7 +150,10 @@ impl Telegram {
             "senddocument" => self.send_document(&bot, incoming).await,
             "sendmessage" => self.send_message(&bot, &incoming).await,
             "deletemessage" => self.delete_message(&bot, &incoming).await,
-            "getfile" => self.get_file(&bot, parameters.get("file_id")).await,
+            "getfile" => {
+                self.get_file(&bot, parameters.get("file_id"), &server)
+                    .await
+            }
             _ => Err(BotApiError::method_not_found()),
         }
     }
@@ -159,6 +180,10 @@ impl Telegram {
         }
         Ok(member)
     }
+}
+
+fn server_of(head: &Parts) -> FileServer {
+    head.extensions.get().cloned().unwrap_or_default()
 }
 
 /// The `User` that a message or a membership names.

@@ -1,7 +1,7 @@
 //! Reads a Bot API request: parameters from the query and the body, files onto the disk.
 //!
-//! The request is read to its end before anything is done with it, and if it does not end well
-//! nothing of it stays: files are kept only by whoever asks for that afterwards.
+//! The request is read to its end before anything is done with it. If it ends badly, nothing of it stays:
+//! only the caller keeps a file, afterwards.
 
 use axum::{
     body::Body,
@@ -42,8 +42,8 @@ pub(crate) struct IncomingFile {
     pub(crate) content: Blob,
 }
 
-/// Reads the request. On a refusal the rest of the body is read all the same: a client that is
-/// still sending would see a reset connection instead of the reply.
+/// Reads the request. After a refusal the rest of the body is read too: otherwise a client that is still
+/// sending would see a reset connection instead of the reply.
 pub(crate) async fn read(
     method: &Method,
     uri: &Uri,

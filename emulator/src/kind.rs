@@ -1,4 +1,4 @@
-//! As what a file comes back in its message.
+//! The kinds of files in messages.
 
 /// The field of the message that a file is in
 /// (<https://core.telegram.org/bots/api#message>).
@@ -13,7 +13,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What the server makes of a file when it may look into it: the leading bytes decide.
+    /// What the server makes of a file whose content it may look at: the leading bytes decide.
     pub(crate) fn detect(head: &[u8]) -> Self {
         let brand = head.get(8..12);
         match head {

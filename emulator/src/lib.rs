@@ -8,7 +8,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | `bot_api` | which method a request calls |
-//! | `post`, `download` | messages, and files on their way back |
+//! | `post`, `download`, `range` | messages, and files on their way back |
 //! | `telegram` | bots, channels, and who may do what where |
 //! | `phones` | login codes and QR codes |
 //! | `intake`, `multipart`, `parameters`, `file_name` | reading a request as the official server does |
@@ -42,6 +42,7 @@ mod parameters;
 mod phones;
 mod post;
 mod random;
+mod range;
 mod rates;
 mod rights;
 mod store;
@@ -50,6 +51,7 @@ mod telegram;
 mod token;
 
 pub use bot_api::{Target, router};
+pub use download::FileServer;
 pub use error::BotApiError;
 pub use intake::drain;
 pub use phones::{Phones, QrTokenHash, UserSession, invite_link};

@@ -113,10 +113,9 @@ impl Telegram {
         Ok(json!(true))
     }
 
-    /// Makes the message, and keeps its content under it.
+    /// Posts the message, and keeps its file.
     ///
-    /// In a task of its own: a client that goes away once its request is whole does not undo it,
-    /// nor can it leave half of it done.
+    /// In a task of its own: a client that leaves after its request is complete cannot interrupt it midway.
     async fn commit(
         &self,
         chat: &Chat,

@@ -1,7 +1,6 @@
 //! How fast a bot may post (<https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this>).
 //!
-//! The clock is handed in. State is a few numbers for every chat and bot that ever posted; it is
-//! not kept across restarts.
+//! The caller hands in the time. The state is a few numbers for each chat and bot, and is lost at a restart.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -39,7 +38,7 @@ struct Rule {
     window: Duration,
 }
 
-/// What becomes of a message.
+/// The decision on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is posted after this delay.
@@ -92,7 +91,7 @@ impl Rates {
     }
 }
 
-/// How long until all rules allow one more message; forgets those that no rule looks at any more.
+/// How long until every rule allows one more message. Forgets messages that no rule counts any more.
 fn wait(posted: &mut VecDeque<Duration>, now: Duration, rules: &[Rule]) -> Duration {
     let longest = rules
         .iter()

@@ -215,7 +215,7 @@ impl Telegram {
         Ok((chat, BotRights::from_name(rights.as_deref())))
     }
 
-    /// Waits or refuses as the rate rules want it.
+    /// Waits or refuses, as the rate limits say.
     pub(crate) async fn pace(
         &self,
         bot: &Bot,

@@ -12,7 +12,7 @@ use super::runtime::fault;
 use super::sink::fixed_length_stream;
 use crate::host::{CallFault, Download, Fetched, PipeBroken, ReplySink, SinkClosed};
 
-/// Begins a GET. Dropped before the answer's head is there, it ends the request.
+/// Begins a GET. Dropping it before the answer's head has arrived aborts the request.
 pub(super) async fn fetch(
     url: String,
     range: Option<Range<u64>>,
@@ -52,7 +52,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// The body of an answer; `None` when there is none, or when it has gone elsewhere.
+/// The body of an answer; `None` if there is none, or if it has been moved elsewhere.
 pub(super) struct ResponseBody(Option<ReadableStream>);
 
 impl Download for ResponseBody {
@@ -85,7 +85,7 @@ pub(super) struct ReplyStream {
 impl ReplyStream {
     /// The stream, and the end from which the client reads.
     ///
-    /// It has a length, so that workerd itself fails a body that ends short.
+    /// It has a length, so that workerd itself fails a body that is too short.
     pub(super) fn new(length: u64) -> (Self, ReadableStream) {
         let stream = fixed_length_stream(length);
         let reply = Self {
@@ -119,7 +119,7 @@ impl ReplySink for ReplyStream {
         range: Range<u64>,
     ) -> Result<(), PipeBroken> {
         let body = body.0.take().ok_or(PipeBroken)?;
-        // Telegram's files are far smaller than what a float holds exactly.
+        // The sizes of Telegram's files are far below the largest integer that a float holds exactly.
         #[allow(clippy::cast_precision_loss)]
         let (start, end) = (range.start as f64, range.end as f64);
         Self::done(js::pipe_range(&body, &self.writable, start, end)).await

@@ -4,17 +4,20 @@ use wasm_bindgen::JsValue;
 use web_sys::ReadableStream;
 
 use super::js;
-use crate::http::{Conditions, RequestHead, Served};
+use crate::http::{Conditions, RequestHead, Served, UploadHeaders};
 use crate::webhook::Signature;
 
 /// The headers that the core needs, in the order in which [`head`] reads them.
-const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key";
+const WANTED: &str = "content-type\ncontent-length\nauthorization\nx-user-id\norigin\naccess-control-request-headers\nidempotency-key\nupload-complete";
 
 /// The headers of a request for a file, in the order of [`Conditions`].
 const CONDITIONS: &str = "range\nif-range\nif-match\nif-none-match";
 
 /// The headers of a hook's signature, in the order of [`Signature`].
 const SIGNATURE: &str = "webhook-id\nwebhook-timestamp\nwebhook-signature";
+
+/// The headers of resumable uploads, in the order in which [`upload_headers`] reads them.
+const UPLOAD: &str = "accept\ncontent-digest\ncontent-disposition\ntus-resumable\nupload-checksum\nupload-complete\nupload-concat\nupload-defer-length\nupload-draft-interop-version\nupload-length\nupload-metadata\nupload-offset\nx-http-method-override";
 
 /// The head of a request, as the core needs it.
 pub(super) fn head(request: &web_sys::Request) -> RequestHead {
@@ -28,7 +31,7 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
             .filter(|value| !value.is_empty())
             .map(str::to_owned)
     };
-    RequestHead {
+    let mut head = RequestHead {
         method,
         site: site.to_owned(),
         path: path.to_owned(),
@@ -49,6 +52,39 @@ pub(super) fn head(request: &web_sys::Request) -> RequestHead {
         } else {
             Conditions::default()
         },
+        upload: UploadHeaders::default(),
+    };
+    // An ordinary upload does not pay for a second crossing.
+    if header().is_some() || path == "/files" || path.starts_with("/files/") {
+        head.upload = upload_headers(request);
+    }
+    head
+}
+
+fn upload_headers(request: &web_sys::Request) -> UploadHeaders {
+    let text = js::head(request, UPLOAD);
+    // After the method and the URL.
+    let mut lines = text.split('\n').skip(2);
+    let mut header = || {
+        lines
+            .next()
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+    };
+    UploadHeaders {
+        accept: header(),
+        content_digest: header(),
+        content_disposition: header(),
+        tus_resumable: header(),
+        checksum: header(),
+        complete: header(),
+        concat: header(),
+        defer_length: header(),
+        interop_version: header(),
+        length: header(),
+        metadata: header(),
+        offset: header(),
+        method_override: header(),
     }
 }
 

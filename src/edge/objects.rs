@@ -20,7 +20,7 @@ use crate::host::{Object, ObjectFault, ObjectReply, UnixMillis};
 use crate::isolate::Shared;
 use crate::objects::{
     DurableObject, Range, Storage, StorageFault, Transaction, outbox, parse, revocations, serve,
-    user, wake,
+    upload, user, user_uploads, wake,
 };
 
 #[wasm_bindgen(module = "/src/edge/objects.js")]
@@ -44,7 +44,7 @@ extern "C" {
         state: &JsValue,
         prefix: &str,
         after: Option<&str>,
-        limit: u32,
+        limit: i32,
     ) -> Result<String, JsValue>;
 
     #[wasm_bindgen(catch, js_name = setAlarm)]
@@ -140,7 +140,8 @@ impl Transaction for Turn {
     }
 
     async fn list(&mut self, range: Range<'_>) -> Result<Vec<(String, String)>, StorageFault> {
-        let limit = u32::try_from(range.limit).unwrap_or(u32::MAX);
+        // workerd's limit is a signed number.
+        let limit = i32::try_from(range.limit).unwrap_or(i32::MAX);
         let listed = list(&self.state, range.prefix, range.after, limit);
         parse(&listed.map_err(|error| fault(&error))?)
     }
@@ -257,3 +258,5 @@ macro_rules! durable_object {
 durable_object!(Outbox, outbox::Outbox);
 durable_object!(Revocations, revocations::Revocations);
 durable_object!(UserRecord, user::UserRecord);
+durable_object!(UploadRecord, upload::UploadRecord);
+durable_object!(UserUploads, user_uploads::UserUploads);

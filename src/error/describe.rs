@@ -1,13 +1,13 @@
 //! Each error as a reply shows it: its row of the table, and the details of this occurrence.
 
-use super::{Description, Error, rows};
+use super::{Description, Error, rows, upload};
 use crate::credentials::BackendFault;
 use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
 /// Seconds after which an upload that found no room may try again.
-const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
+pub(super) const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
 /// The same for a user over the rate limit: the shorter of Cloudflare's two periods.
 const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
 /// The same for a backend that answered 429 without `Retry-After`.
@@ -16,6 +16,7 @@ const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 impl Error {
     /// The error as a reply shows it.
     #[must_use]
+    #[allow(clippy::too_many_lines, reason = "a table, with a line for each error")]
     pub fn describe(&self) -> Description {
         match self {
             Self::NotFound => rows::NOT_FOUND.describe(),
@@ -70,7 +71,7 @@ impl Error {
             Self::TooLargeForBotApi => rows::TOO_LARGE_FOR_BOT_API.describe(),
             Self::FileNotServed => rows::FILE_NOT_SERVED.describe(),
             Self::Manifest { why } => rows::MANIFEST_INVALID
-                .saying(format!("The manifest of this file can't be used: {why}")),
+                .saying(format!("The manifest of this file cannot be used: {why}")),
             Self::RangeNotSatisfiable { size } => {
                 rows::RANGE_NOT_SATISFIABLE.saying(format!("The file has {size} bytes"))
             }
@@ -79,15 +80,24 @@ impl Error {
             Self::LinkRequest => rows::BAD_LINK_REQUEST.describe(),
             Self::LinkInvalid => rows::LINK_INVALID.describe(),
             Self::LinkExpired => rows::LINK_EXPIRED.describe(),
+            Self::Upload(refusal) => upload::describe_refusal(*refusal),
+            Self::UploadObject(fault) => upload::describe_object(*fault),
+            Self::UploadHeader { name, problem } => upload::describe_header(name, problem),
+            Self::UploadMediaType { expected } => upload::describe_media_type(expected),
+            Self::TusVersion => rows::TUS_VERSION.describe(),
+            Self::ChecksumAlgorithm => rows::CHECKSUM_ALGORITHM.describe(),
+            Self::ChecksumMismatch => rows::DIGEST_MISMATCH.describe(),
+            Self::ChunkField(field) => upload::describe_chunk_field(field),
+            Self::TooManyUploads => rows::TOO_MANY_UNFINISHED_UPLOADS.describe(),
         }
     }
 }
 
-/// What Telegram blames on the credentials may go well with fresh ones.
-fn unless_fresh(told: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
+/// A fault of the credentials is retryable, unless the request has fresh ones.
+fn unless_fresh(description: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
     Description {
-        retryable: told.retryable || (fault.blames_credentials() && !with_fresh),
-        ..told
+        retryable: description.retryable || (fault.blames_credentials() && !with_fresh),
+        ..description
     }
 }
 
@@ -157,7 +167,7 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
     }
 }
 
-/// The same faults, where a file was to come back.
+/// The same faults, for a download.
 fn describe_download(fault: &TelegramFault) -> Description {
     match fault {
         TelegramFault::RetryAfter {
@@ -194,7 +204,7 @@ fn describe_outbox(fault: ObjectFault) -> Description {
 }
 
 /// `50 MB`, as TeleStore writes it. Limits under 1 MB are in bytes.
-fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     const MB: u64 = 1024 * 1024;
     match bytes {
         0..MB => format!("{bytes} bytes"),

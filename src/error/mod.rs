@@ -3,11 +3,13 @@
 
 mod describe;
 pub mod rows;
+mod upload;
 
 use crate::config::ConfigError;
 use crate::credentials::BackendFault;
 use crate::host::ObjectFault;
 use crate::multipart::Malformed;
+use crate::resumable::question::Refusal;
 use crate::telegram::TelegramFault;
 
 /// Why a request failed. Unless a variant says otherwise, nothing was stored.
@@ -95,20 +97,20 @@ pub enum Error {
     HookMalformed,
     /// The outbox did not answer.
     Outbox(ObjectFault),
-    /// Telegram did not give the file.
+    /// Telegram did not return the file.
     Download {
         /// Why.
         fault: TelegramFault,
-        /// As of [`Error::Telegram`].
+        /// As in [`Error::Telegram`].
         with_fresh_credentials: bool,
     },
-    /// The id is no file's, or another bot's.
+    /// No file of this user's bot has this id.
     FileNotFound,
-    /// The file is in one message, and larger than the cloud Bot API gives back.
+    /// The file is in one message, and too large for the cloud Bot API to return.
     TooLargeForBotApi,
-    /// No web server has the path that the Bot API server gives.
+    /// No web server serves the path that the Bot API server names.
     FileNotServed,
-    /// The document begins like a manifest, and is none.
+    /// The document begins like a manifest but is not a valid one.
     Manifest {
         /// What is wrong with it.
         why: &'static str,
@@ -120,14 +122,40 @@ pub enum Error {
     },
     /// The file is not the version that `If-Match` names.
     PreconditionFailed,
-    /// There is no `LINK_SECRET` to seal links under.
+    /// There are no links without `LINK_SECRET`.
     LinksOff,
-    /// The body of a request for a link is not what it should be.
+    /// The body is not a request for a link.
     LinkRequest,
-    /// The link was not sealed under this secret, or was tampered with.
+    /// The link was sealed under another secret, or was tampered with.
     LinkInvalid,
-    /// The link's time is over.
+    /// The link has expired.
     LinkExpired,
+    /// An upload resource does not do what it was asked.
+    Upload(Refusal),
+    /// An upload resource could not be asked.
+    UploadObject(ObjectFault),
+    /// A header of a resumable upload can't be used.
+    UploadHeader {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it, continuing "The header `name` …".
+        problem: &'static str,
+    },
+    /// The body of a resumable upload has another type.
+    UploadMediaType {
+        /// The type that it should have.
+        expected: &'static str,
+    },
+    /// `Tus-Resumable` names another version, or is missing.
+    TusVersion,
+    /// The algorithm of a checksum is unknown.
+    ChecksumAlgorithm,
+    /// The body's checksum is another.
+    ChecksumMismatch,
+    /// A request of `TeleStore` v2's dialect lacks a field, or has a wrong one.
+    ChunkField(&'static str),
+    /// The user has as many unfinished uploads as one may have.
+    TooManyUploads,
 }
 
 /// An error as a reply shows it. `code` is stable; the texts may be refined.

@@ -501,7 +501,7 @@ pub(super) const DOWNLOAD_RATE_LIMITED: Row = Row {
     code: "rate_limited",
     retryable: true,
     error: "Too Many Requests",
-    hint: "Telegram limits how often a bot may ask. Try again when retryAfter seconds are over.",
+    hint: "Telegram limits how often a bot may ask. Try again after retryAfter seconds.",
 };
 
 pub(super) const DOWNLOAD_FAILED: Row = Row {
@@ -509,7 +509,7 @@ pub(super) const DOWNLOAD_FAILED: Row = Row {
     code: "telegram_failed",
     retryable: true,
     error: "Telegram download failed",
-    hint: "Telegram has trouble. Try again shortly.",
+    hint: "Telegram has a problem. Try again shortly.",
 };
 
 pub(super) const DOWNLOAD_UNREACHABLE: Row = Row {
@@ -533,8 +533,8 @@ pub(super) const FILE_NOT_FOUND: Row = Row {
     code: "file_not_found",
     retryable: false,
     error: "File not found",
-    hint: "Take the fileId from the upload's reply. A file is there for the user whose bot \
-        sent it.",
+    hint: "Use the fileId from the upload's reply. Only the user whose bot sent the file can get \
+        it.",
 };
 
 pub(super) const TOO_LARGE_FOR_BOT_API: Row = Row {
@@ -559,7 +559,7 @@ pub(super) const MANIFEST_INVALID: Row = Row {
     status: 502,
     code: "manifest_invalid",
     retryable: false,
-    error: "The manifest of this file can't be used",
+    error: "The manifest of this file cannot be used",
     hint: "Add ?raw=1 to get the document itself.",
 };
 
@@ -575,15 +575,15 @@ pub(super) const PRECONDITION_FAILED: Row = Row {
     status: 412,
     code: "precondition_failed",
     retryable: false,
-    error: "The file is not the one that If-Match names",
-    hint: "Ask without If-Match, or with the file's ETag.",
+    error: "The file is not the version that If-Match names",
+    hint: "Leave If-Match out, or send the file's ETag.",
 };
 
 pub(super) const LINKS_NOT_CONFIGURED: Row = Row {
     status: 501,
     code: "links_not_configured",
     retryable: false,
-    error: "This worker makes no links",
+    error: "This worker does not make links",
     hint: "Set a secret of 32 characters or more with: wrangler secret put LINK_SECRET",
 };
 
@@ -591,7 +591,7 @@ pub(super) const BAD_LINK_REQUEST: Row = Row {
     status: 400,
     code: "bad_link_request",
     retryable: false,
-    error: "Malformed request: this is no request for a link",
+    error: "Malformed request: the body is not a request for a link",
     hint: "Send JSON such as {\"expiresIn\":3600}, in seconds, at most 604800. The fields name \
         and inline are optional.",
 };
@@ -610,6 +610,206 @@ pub(super) const LINK_EXPIRED: Row = Row {
     retryable: false,
     error: "The link has expired",
     hint: "Ask for a new link.",
+};
+
+pub(super) const UPLOAD_NOT_FOUND: Row = Row {
+    status: 404,
+    code: "upload_not_found",
+    retryable: false,
+    error: "There is no such upload",
+    hint: "Begin a new one.",
+};
+
+pub(super) const UPLOAD_GONE: Row = Row {
+    status: 410,
+    code: "upload_gone",
+    retryable: false,
+    error: "The upload has expired or was deleted",
+    hint: "Begin a new one.",
+};
+
+pub(super) const UPLOAD_FOREIGN: Row = Row {
+    status: 403,
+    code: "upload_foreign",
+    retryable: false,
+    error: "Another user began this upload",
+    hint: "Log in as that user, or begin a new upload.",
+};
+
+pub(super) const DESTINATION_CHANGED: Row = Row {
+    status: 409,
+    code: "destination_changed",
+    retryable: false,
+    error: "The bot or the channel has changed since the upload began",
+    hint: "The parts of one file stay in one channel. Begin a new upload.",
+};
+
+pub(super) const OFFSET_MISMATCH: Row = Row {
+    status: 409,
+    code: "offset_mismatch",
+    retryable: false,
+    error: "The offset does not match the upload's offset",
+    hint: "Continue at the upload's own offset, which Upload-Offset names.",
+};
+
+pub(super) const UPLOAD_LOCKED: Row = Row {
+    status: 409,
+    code: "upload_locked",
+    retryable: true,
+    error: "Another request is appending to this upload",
+    hint: "Try again after retryAfter seconds. If the other connection is dead, yours takes its place.",
+};
+
+pub(super) const UPLOAD_OVERTAKEN: Row = Row {
+    status: 409,
+    code: "upload_overtaken",
+    retryable: true,
+    error: "Another request has taken over this upload",
+    hint: "Ask for the offset, and continue there.",
+};
+
+pub(super) const UPLOAD_COMPLETE: Row = Row {
+    status: 409,
+    code: "upload_complete",
+    retryable: false,
+    error: "The upload is complete",
+    hint: "There is nothing left to send.",
+};
+
+pub(super) const UPLOAD_INCOMPLETE: Row = Row {
+    status: 400,
+    code: "upload_incomplete",
+    retryable: false,
+    error: "The upload is not complete",
+    hint: "Send the missing bytes.",
+};
+
+pub(super) const LENGTH_EXCEEDED: Row = Row {
+    status: 413,
+    code: "length_exceeded",
+    retryable: false,
+    error: "The upload is longer than its announced length",
+    hint: "The length cannot change. Begin a new upload.",
+};
+
+pub(super) const LENGTH_MISMATCH: Row = Row {
+    status: 400,
+    code: "length_mismatch",
+    retryable: false,
+    error: "The length differs from the upload's announced length",
+    hint: "Send the same length, or the same number of chunks, in each request.",
+};
+
+pub(super) const UPLOAD_TOO_LARGE: Row = Row {
+    status: 413,
+    code: "file_too_large",
+    retryable: false,
+    error: "File too large",
+    hint: "Choose a smaller file. A deployer can raise MAX_FILE_BYTES.",
+};
+
+pub(super) const TOO_MANY_PARTS: Row = Row {
+    status: 413,
+    code: "too_many_parts",
+    retryable: false,
+    error: "The upload has reached the largest number of parts",
+    hint: "Each request makes at least one part. Begin a new upload, and send more bytes in each request.",
+};
+
+pub(super) const NO_SUCH_CHUNK: Row = Row {
+    status: 400,
+    code: "no_such_chunk",
+    retryable: false,
+    error: "chunkIndex is not below totalChunks",
+    hint: "The first chunk has the index 0.",
+};
+
+pub(super) const CHUNK_STORED: Row = Row {
+    status: 409,
+    code: "chunk_stored",
+    retryable: false,
+    error: "The chunk is already stored",
+    hint: "Continue with the next one.",
+};
+
+pub(super) const WRONG_UPLOAD_KIND: Row = Row {
+    status: 403,
+    code: "wrong_upload_kind",
+    retryable: false,
+    error: "This upload does not accept these bytes",
+    hint: "A final upload consists of partial ones, and a chunked one of chunks.",
+};
+
+pub(super) const RESUMABLE_UNAVAILABLE: Row = Row {
+    status: 501,
+    code: "resumable_unavailable",
+    retryable: false,
+    error: "This worker does not support resumable uploads",
+    hint: "Upload without them. A deployer can bind the Durable Object classes as wrangler.toml does.",
+};
+
+pub(super) const UPLOAD_UNAVAILABLE: Row = Row {
+    status: 503,
+    code: "upload_unavailable",
+    retryable: true,
+    error: "The upload's record could not be reached",
+    hint: "Try again shortly. What was acknowledged is kept.",
+};
+
+pub(super) const BAD_UPLOAD_HEADER: Row = Row {
+    status: 400,
+    code: "bad_upload_header",
+    retryable: false,
+    error: "Malformed request: a header cannot be used",
+    hint: "The protocol that the request speaks defines how the header is written.",
+};
+
+pub(super) const UPLOAD_MEDIA_TYPE: Row = Row {
+    status: 415,
+    code: "unsupported_media_type",
+    retryable: false,
+    error: "Unsupported media type",
+    hint: "Set the Content-Type that the protocol requires.",
+};
+
+pub(super) const TUS_VERSION: Row = Row {
+    status: 412,
+    code: "tus_version",
+    retryable: false,
+    error: "This version of tus is not supported",
+    hint: "Send Tus-Resumable: 1.0.0.",
+};
+
+pub(super) const CHECKSUM_ALGORITHM: Row = Row {
+    status: 400,
+    code: "checksum_algorithm",
+    retryable: false,
+    error: "The checksum's algorithm is not supported",
+    hint: "Tus-Checksum-Algorithm, in the reply to OPTIONS, lists those that are.",
+};
+
+pub(super) const DIGEST_MISMATCH: Row = Row {
+    status: 400,
+    code: "digest_mismatch",
+    retryable: true,
+    error: "The digest does not match the body",
+    hint: "Nothing of this request was stored. Send it again.",
+};
+
+pub(super) const BAD_CHUNK_FIELD: Row = Row {
+    status: 400,
+    code: "bad_chunk_field",
+    retryable: false,
+    error: "Malformed request: a field cannot be used",
+    hint: "Send uploadId, chunkIndex, totalChunks, fileName and fileSize with each chunk.",
+};
+
+pub(super) const TOO_MANY_UNFINISHED_UPLOADS: Row = Row {
+    status: 429,
+    code: "too_many_unfinished_uploads",
+    retryable: true,
+    error: "Too many unfinished uploads",
+    hint: "Finish or delete some of those that GET /files lists.",
 };
 
 /// Every row.
@@ -683,6 +883,31 @@ pub const ALL: &[Row] = &[
     BAD_LINK_REQUEST,
     LINK_INVALID,
     LINK_EXPIRED,
+    UPLOAD_NOT_FOUND,
+    UPLOAD_GONE,
+    UPLOAD_FOREIGN,
+    DESTINATION_CHANGED,
+    OFFSET_MISMATCH,
+    UPLOAD_LOCKED,
+    UPLOAD_OVERTAKEN,
+    UPLOAD_COMPLETE,
+    UPLOAD_INCOMPLETE,
+    LENGTH_EXCEEDED,
+    LENGTH_MISMATCH,
+    UPLOAD_TOO_LARGE,
+    TOO_MANY_PARTS,
+    NO_SUCH_CHUNK,
+    CHUNK_STORED,
+    WRONG_UPLOAD_KIND,
+    RESUMABLE_UNAVAILABLE,
+    UPLOAD_UNAVAILABLE,
+    BAD_UPLOAD_HEADER,
+    UPLOAD_MEDIA_TYPE,
+    TUS_VERSION,
+    CHECKSUM_ALGORITHM,
+    DIGEST_MISMATCH,
+    BAD_CHUNK_FIELD,
+    TOO_MANY_UNFINISHED_UPLOADS,
 ];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One user's bot, as far as it fetches files: where a file is, what it is, and its bytes.
+//! Fetches files with one user's bot: where a file is, what it is, and its bytes.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -13,11 +13,11 @@ use crate::error::Error;
 use crate::host::{Call, CallFault, Download as _, Fetched, Host, Method, within};
 use crate::telegram::{self, FileFault, FileId, RemoteFile, TelegramFault};
 
-/// A manifest up to this size, in bytes, is read at once. Of a larger document the first bytes are
-/// looked at before: it may be a user's own.
+/// A manifest up to this size, in bytes, is read at once. Of a larger document only the first bytes are
+/// read at first, because it may be a user's own.
 const MAX_UNPEEKED_BYTES: u64 = 64 * 1024;
 
-/// Why a file can't be sent.
+/// Why a file cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     File(FileFault),
@@ -65,10 +65,10 @@ pub(super) struct Bot<H> {
     pub(super) credentials: Rc<Credentials>,
 }
 
-/// A slice that is about to flow.
+/// A slice that is about to be sent.
 pub(super) struct Opened<H: Host> {
     pub(super) body: H::Download,
-    /// The bytes of the body that belong to the slice, where those are not all of it.
+    /// The bytes of the body that belong to the slice, if these are not all of it.
     pub(super) cut: Option<Range<u64>>,
 }
 
@@ -107,10 +107,10 @@ impl<H: Host> Bot<H> {
         telegram::read_file(&answer, bot_token)
     }
 
-    /// What the file's bytes are. `getFile` does not say whether a file is a manifest, so what can be
-    /// one is looked at: a document of a manifest's size, and of its extension, if it has any.
+    /// What the file's bytes are. `getFile` does not say whether a file is a manifest. So the first bytes
+    /// of every document are read whose size and extension a manifest could have.
     ///
-    /// A user's own document that is a manifest word by word is served as the file that it describes.
+    /// A user's own document that is an exact manifest is served as the file that it describes.
     pub(super) async fn content(&self, id: &FileId, remote: &RemoteFile) -> Result<Content, Fault> {
         let key = self.key(id);
         let known = self.known.borrow().get(&key, self.host.now());
@@ -173,7 +173,7 @@ impl<H: Host> Bot<H> {
         } else if fetched.content_length == Some(slice.len()) {
             None
         } else {
-            // Without the length a part that ends early would look like a whole one.
+            // Without the length, a truncated part would look complete.
             Some(0..slice.len())
         };
         Ok(Opened {
@@ -182,7 +182,7 @@ impl<H: Host> Bot<H> {
         })
     }
 
-    /// Asks for a file's bytes. A path may end before its time: then it is asked for once more.
+    /// Requests a file's bytes. If its path has expired early, asks for a new path once.
     async fn fetch(
         &self,
         id: &FileId,
@@ -213,7 +213,7 @@ impl<H: Host> Bot<H> {
             .map_err(|fault| FileFault::Telegram(unanswered(fault)))?;
         match fetched.status {
             200 | 206 => Ok(fetched),
-            // A dead token looks like this as well: `getFile` tells.
+            // A dead token has the same status. `getFile` shows which it is.
             401 | 403 | 404 | 410 => Err(FileFault::NotServed),
             429 => {
                 let seconds = fetched
@@ -227,7 +227,7 @@ impl<H: Host> Bot<H> {
     }
 }
 
-/// Whether a file can be a manifest by what `getFile` says. The path keeps the extension of the
+/// Whether a file can be a manifest, according to `getFile`. The path keeps the extension of the
 /// document's name.
 fn may_be_manifest(remote: &RemoteFile) -> bool {
     let has_extension = match remote.name().rsplit_once('.') {

@@ -1,7 +1,7 @@
-//! What a file is called and what it is, as a reply's headers say it.
+//! The headers that name a file and its type.
 //!
-//! The bytes are a user's: nothing of them may run in the worker's origin. So a browser is told to
-//! save a file, unless it asked to show it and the type is one that can't run a script.
+//! The bytes come from a user, so nothing in them may run in the worker's origin. A browser must save the
+//! file, unless the request asks to show it and files of that type cannot run a script.
 
 use std::fmt::Write as _;
 
@@ -58,7 +58,7 @@ const TYPES: [(&str, &str); 42] = [
     ("zip", "application/zip"),
 ];
 
-/// Types that a browser may show. SVG can run scripts, and is not among them.
+/// Types that a browser may show. SVG is missing because it can run scripts.
 const SHOWN: [&str; 14] = [
     "application/pdf",
     "image/apng",
@@ -76,7 +76,7 @@ const SHOWN: [&str; 14] = [
     "text/plain",
 ];
 
-/// The type of a file: the given one if it can be a header, or else what the name says.
+/// The type of a file: the given one if it can be a header, otherwise the one of the name's extension.
 #[must_use]
 pub fn content_type(given: Option<&str>, name: &str) -> String {
     let passable = passable_content_type(given);
@@ -105,7 +105,7 @@ fn may_be_shown(content_type: &str) -> bool {
     }
 }
 
-/// The name as it is told to a browser: without folders and control characters, and not too long.
+/// The name for a browser: without folders and control characters, and not too long.
 #[must_use]
 pub fn told_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();

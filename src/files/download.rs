@@ -1,9 +1,9 @@
-//! From a file id to a reply: where Telegram has the file, what of it is asked for, and the pump that
-//! carries its bytes to the client.
+//! From a file id to a reply: where Telegram has the file, which bytes the request wants, and the pump
+//! that sends them to the client.
 //!
-//! The bytes go natively from Telegram's answer into the reply. The first slice is opened before the
-//! reply begins, so that what is wrong with the file is an error with a code; what goes wrong later
-//! breaks the connection, so that a short body never looks whole.
+//! The bytes flow natively from Telegram's answer into the reply. The first slice is opened before the
+//! reply begins, so that a problem with the file is an error with a code. A later problem breaks the
+//! connection, so that a short body never looks complete.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -28,15 +28,15 @@ use crate::telegram::{FileId, RemoteFile, TelegramFault};
 pub struct Wanted {
     /// The file.
     pub id: FileId,
-    /// Its name, in place of its own.
+    /// A name to use instead of the file's own.
     pub name: Option<String>,
-    /// Whether a browser is to show it.
+    /// Whether a browser should show it.
     pub inline: bool,
-    /// Whether a manifest is wanted as the document that it is.
+    /// Whether to send a manifest itself instead of the file that it describes.
     pub raw: bool,
-    /// Whether the bytes are wanted, or the head alone.
+    /// Whether the bytes are wanted, or only the head.
     pub is_get: bool,
-    /// What of it.
+    /// Which bytes, and under which conditions.
     pub conditions: Conditions,
 }
 
@@ -52,10 +52,10 @@ pub struct Caller<'a> {
 }
 
 impl FileStore {
-    /// Answers with the file, or with the part of it that is asked for.
+    /// Answers with the file, or with the requested range of it.
     ///
     /// # Errors
-    /// Why not.
+    /// Why the file cannot be sent.
     pub async fn download<H: Host>(
         &self,
         host: &H,
@@ -70,15 +70,15 @@ impl FileStore {
             })
             .await;
         if let Err(error) = &served {
-            LogLine::refused(caller, error).write(host, Ok(()));
+            LogLine::refused(caller, error).write(host, true);
         }
         served
     }
 
-    /// Whether the file is there, for a caller that wants none of its bytes yet.
+    /// Checks that the file exists, without sending it.
     ///
     /// # Errors
-    /// Why it is not.
+    /// Why it cannot be found.
     pub async fn find<H: Host>(
         &self,
         host: &H,
@@ -91,8 +91,8 @@ impl FileStore {
         .await
     }
 
-    /// Runs `ask` with the caller's bot, and once more with fresh credentials where Telegram blames
-    /// those of the cache.
+    /// Runs `ask` with the caller's bot. If Telegram refuses cached credentials, runs it once more with
+    /// fresh ones.
     async fn with_bot<H: Host, T>(
         &self,
         host: &H,
@@ -133,7 +133,7 @@ impl FileStore {
 struct File {
     id: FileId,
     remote: Rc<RemoteFile>,
-    /// There is one for a large file.
+    /// The manifest of a large file.
     manifest: Option<Rc<Manifest>>,
 }
 
@@ -168,8 +168,8 @@ impl File {
         })
     }
 
-    /// A file never changes: its id is its version. The id that is the same for every bot is of no use
-    /// for fetching.
+    /// A file never changes, so its id is its version. The id that is the same for every bot cannot be
+    /// used to fetch the file.
     fn etag(&self) -> String {
         let unique_id = self.remote.unique_id.as_deref().and_then(FileId::parse);
         let id = unique_id.as_ref().unwrap_or(&self.id);
@@ -188,8 +188,8 @@ impl File {
         let mut headers = vec![
             ("etag", etag),
             ("accept-ranges", "bytes".to_owned()),
-            // A cache that is shared keeps nothing, the browser's own asks each time, and nobody on
-            // the way compresses: that would take the length away, and weaken the tag.
+            // Shared caches store nothing, and the browser's cache revalidates each time. Nobody on
+            // the way may compress: that would remove the length and weaken the tag.
             (
                 "cache-control",
                 "private, no-cache, no-transform".to_owned(),
@@ -229,7 +229,7 @@ impl File {
                 "sandbox; default-src 'none'".to_owned(),
             ),
             ("referrer-policy", "no-referrer".to_owned()),
-            // Pages of other origins may embed it: without the token or a link nobody gets it.
+            // Pages of other origins may embed it: only those with the token or a link get it.
             ("cross-origin-resource-policy", "cross-origin".to_owned()),
         ]
     }
@@ -252,7 +252,7 @@ async fn find<H: Host>(bot: &Bot<H>, wanted: &Wanted) -> Result<File, Fault> {
     })
 }
 
-/// Begins the reply, and leaves the pump to carry the bytes after it.
+/// Begins the reply. The pump sends the bytes after it.
 async fn answer<H: Host>(
     bot: &Bot<H>,
     file: &File,
@@ -262,7 +262,7 @@ async fn answer<H: Host>(
     let Head { reply, bytes } = head;
     log.status = reply.status;
     let Some(bytes) = bytes else {
-        log.write(&bot.host, Ok(()));
+        log.write(&bot.host, true);
         return Ok(reply.into());
     };
     log.bytes = bytes.end - bytes.start;
@@ -282,7 +282,7 @@ async fn answer<H: Host>(
     let host = bot.host.clone();
     host.defer(async move {
         let pumped = pump(&bot, first, slices, sink).await;
-        log.write(&bot.host, pumped);
+        log.write(&bot.host, pumped.is_ok());
     });
     Ok(Served {
         reply,
@@ -290,7 +290,7 @@ async fn answer<H: Host>(
     })
 }
 
-/// Carries slice after slice to the client. A sink that is dropped breaks the connection.
+/// Sends slice after slice to the client. Dropping the sink breaks the connection.
 async fn pump<H: Host>(
     bot: &Bot<H>,
     mut opened: Opened<H>,
@@ -299,7 +299,7 @@ async fn pump<H: Host>(
 ) -> Result<(), Interrupted> {
     loop {
         let next = slices.next();
-        // Where the next part is, is asked while this one flows.
+        // Locates the next part while this one is being sent.
         let look_ahead = async {
             if let Some((id, _)) = &next {
                 let _ = bot.locate(id).await;
@@ -320,10 +320,10 @@ async fn pump<H: Host>(
     }
 }
 
-/// The client went away, or Telegram did.
+/// The client or Telegram went away.
 struct Interrupted;
 
-/// The one line that a download writes to the log. It holds no file's name, id or link.
+/// The line that a download writes to the log. It contains no file name, file id or link.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogLine {
@@ -360,12 +360,12 @@ impl LogLine {
     }
 
     fn refused(caller: &Caller<'_>, error: &Error) -> Self {
-        let told = error.describe();
+        let description = error.describe();
         Self {
             event: "download",
             request_id: caller.request_id.to_owned(),
-            status: told.status,
-            code: Some(told.code),
+            status: description.status,
+            code: Some(description.code),
             bytes: 0,
             user_id: None,
             credentials: None,
@@ -374,8 +374,8 @@ impl LogLine {
         }
     }
 
-    fn write<H: Host>(mut self, host: &H, pumped: Result<(), Interrupted>) {
-        if pumped.is_err() {
+    fn write<H: Host>(mut self, host: &H, is_whole: bool) {
+        if !is_whole {
             self.code = Some("download_interrupted");
         }
         self.ms = self.began.map(|began| host.now().saturating_sub(began));

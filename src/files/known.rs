@@ -1,7 +1,7 @@
-//! What the isolate remembers of files: where Telegram has them, and the manifests of large ones.
+//! What the isolate remembers about files: where Telegram has them, and the manifests of large ones.
 //!
-//! Nothing is deliberately kept in step with other isolates: each asks for itself, which costs one
-//! `getFile` an isolate and hour.
+//! Isolates deliberately do not share this. Each asks for itself, which costs one `getFile` per file,
+//! isolate and hour.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use super::manifest::Manifest;
 use crate::host::UnixMillis;
 use crate::telegram::{BotToken, FileId, RemoteFile};
 
-/// How long a path is used, in milliseconds. It is good for an hour at least (Bot API, `getFile`).
+/// How long a path is used, in milliseconds. It is valid for at least an hour (Bot API, `getFile`).
 const TTL_MS: UnixMillis = 50 * 60 * 1000;
-/// Most that is kept, where a file counts as one and a manifest as one more for each of its parts.
-/// One takes about 300 bytes.
+/// The most that is kept. A file counts as one, and a manifest as one more for each of its parts. One
+/// takes about 300 bytes.
 const MAX_WEIGHT: usize = 20_000;
 
 /// What a file's bytes are.
@@ -27,8 +27,8 @@ pub enum Content {
     Manifest(Rc<Manifest>),
 }
 
-/// The key of a file: a hash of the bot's token and the file's id. Only who has the token finds what
-/// is kept, and the token itself is not kept.
+/// The key of a file: a hash of the bot's token and the file's id. Only a request with the token finds
+/// the entry, and the token itself is not stored.
 pub type FileKey = [u8; 32];
 
 /// The key of a file.
@@ -40,7 +40,7 @@ pub fn file_key(token: &BotToken, id: &FileId) -> FileKey {
     hash.finalize().into()
 }
 
-/// What is remembered of files.
+/// What is remembered about files.
 #[derive(Debug, Default)]
 pub struct KnownFiles {
     entries: HashMap<FileKey, Entry>,
@@ -52,7 +52,7 @@ pub struct KnownFiles {
 #[derive(Debug)]
 struct Entry {
     file: Rc<RemoteFile>,
-    /// `None` until somebody has looked.
+    /// `None` until a request has read the first bytes.
     content: Option<Content>,
     expires_at: UnixMillis,
 }
@@ -67,14 +67,14 @@ impl Entry {
 }
 
 impl KnownFiles {
-    /// Where the file is, and what it is as far as somebody has looked.
+    /// Where the file is, and what it is, if that is known.
     #[must_use]
     pub fn get(&self, key: &FileKey, now: UnixMillis) -> Option<(Rc<RemoteFile>, Option<Content>)> {
         let entry = self.entries.get(key)?;
         (now < entry.expires_at).then(|| (Rc::clone(&entry.file), entry.content.clone()))
     }
 
-    /// Remembers a file whose path was given out just now. What its bytes are stays known.
+    /// Remembers a file whose path Telegram has just returned. Keeps what is known about its bytes.
     pub fn put(&mut self, key: FileKey, file: Rc<RemoteFile>, now: UnixMillis) {
         let content = self.remove(&key).and_then(|entry| entry.content);
         let expires_at = now + TTL_MS;
@@ -106,7 +106,7 @@ impl KnownFiles {
         Some(entry)
     }
 
-    /// Makes room: the oldest go first, as they would have expired first.
+    /// Makes room. The oldest are removed first, because they expire first.
     fn insert(&mut self, key: FileKey, entry: Entry) {
         let weight = entry.weight();
         while self.weight + weight > MAX_WEIGHT

@@ -1,12 +1,12 @@
-//! Links: URLs under which a file is there without a header, for `<img>`, `<video>` and mails.
+//! Links: URLs that return a file without a header, for `<img>`, `<video>` and mails.
 //!
-//! A link is `/l/<sealed>`. What is sealed is the user's token, the file, and when the link ends, by
-//! AES-256-GCM (NIST SP 800-38D) under a key made of `LINK_SECRET`. Nothing is stored: a link is
-//! asked about like a request that has the token itself, and so it dies with the token, with its own
-//! end, or with the secret.
+//! A link is `/l/<sealed>`. It seals the user's token, the file and the end of the link's life with
+//! AES-256-GCM (NIST SP 800-38D) under a key derived from `LINK_SECRET`. Nothing is stored. A link is
+//! handled like a request with the token itself, so it ends with the token, with its own life, or with
+//! the secret.
 //!
-//! `sealed` is the unpadded URL-safe base64 of one byte of version, 12 bytes of nonce, and the
-//! ciphertext with its tag.
+//! `sealed` is the unpadded URL-safe base64 of a version byte, a nonce of 12 bytes, and the ciphertext
+//! with its tag.
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -25,30 +25,30 @@ use crate::telegram::FileId;
 
 /// Longest life of a link, in seconds: a week.
 pub const MAX_LIFE_SECONDS: u64 = 604_800;
-/// The life of a link that asks for none, in seconds.
+/// The default life of a link, in seconds.
 const USUAL_LIFE_SECONDS: u64 = 3600;
 /// Most bytes of a name in a link.
 const MAX_NAME_BYTES: usize = 1024;
-/// Most characters of a sealed link: a token has up to 8 KiB.
+/// Most characters of a sealed link. A token has up to 8 KiB.
 const MAX_SEALED_CHARS: usize = 16 * 1024;
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 12;
-/// What the key and the seal are for: they fit nothing else.
+/// Binds the key and the seal to this purpose.
 const PURPOSE: &[u8] = b"telestore-link/1";
 
-/// What a link gives.
+/// What a link contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Whose file it is.
+    /// The token of the file's user.
     pub token: AuthToken,
     /// The file.
     pub file_id: FileId,
-    /// When it ends.
+    /// When the link expires.
     pub expires_at: UnixMillis,
-    /// The file's name, in place of its own.
+    /// A name to use instead of the file's own.
     pub name: Option<String>,
-    /// Whether a browser is to show the file.
+    /// Whether a browser should show the file.
     pub inline: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct LinkRequest {
 }
 
 impl LinkRequest {
-    /// Reads `{"expiresIn","name"?,"inline"?}`; an empty body asks for the usual life.
+    /// Reads `{"expiresIn","name"?,"inline"?}`. An empty body asks for the default life.
     ///
     /// # Errors
     /// [`Error::LinkRequest`].
@@ -96,7 +96,7 @@ impl LinkRequest {
         }
     }
 
-    /// The link to this file. It never outlives the token, as far as the token says when it ends.
+    /// The link to this file. It does not outlive the token, if the token says when it expires.
     #[must_use]
     pub fn link(self, token: AuthToken, file_id: FileId, now: UnixMillis) -> Link {
         let asked = now.saturating_add(self.expires_in.saturating_mul(1000));
@@ -126,7 +126,7 @@ struct Sealed {
     inline: bool,
 }
 
-/// Seals a link: what goes after `/l/`.
+/// Seals a link. Returns the text after `/l/`.
 #[must_use]
 pub fn seal<H: Host>(host: &H, secret: &LinkSecret, link: &Link) -> String {
     let mut nonce = [0; NONCE_BYTES];
@@ -153,7 +153,7 @@ pub fn seal<H: Host>(host: &H, secret: &LinkSecret, link: &Link) -> String {
 /// Opens a sealed link.
 ///
 /// # Errors
-/// [`Error::LinkInvalid`] when it was not sealed under this secret, [`Error::LinkExpired`].
+/// [`Error::LinkInvalid`] if it was not sealed under this secret, or [`Error::LinkExpired`].
 pub fn unseal(secret: &LinkSecret, text: &str, now: UnixMillis) -> Result<Link, Error> {
     let link = opened(secret, text).ok_or(Error::LinkInvalid)?;
     if now < link.expires_at {
@@ -189,7 +189,7 @@ fn opened(secret: &LinkSecret, text: &str) -> Option<Link> {
     })
 }
 
-/// The key is a hash of the secret, whatever its length; HMAC takes any, so there always is one.
+/// The key is a hash of the secret. HMAC accepts secrets of any length, so this never fails.
 fn cipher(secret: &LinkSecret) -> Option<Aes256Gcm> {
     let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret.as_bytes()).ok()?;
     mac.update(PURPOSE);

@@ -2,33 +2,33 @@
 //!
 //! `{"type":"telestore-manifest/1","name","size","mimeType","parts":[{"messageId","fileId","fileUniqueId","size","sha256"}]}`
 //!
-//! The manifest's own `file_id` is the file's id. What comes back from Telegram is hostile input: any
-//! user can upload a document that looks like a manifest. So one that is read is checked whole
-//! before a byte is served. Two things need no check. A part that is itself a manifest is served as
-//! the bytes it has: nothing nests. And a part that belongs to another bot is refused by Telegram,
-//! since every part is fetched with the user's own bot.
+//! The manifest's own `file_id` is the file's id. A manifest that comes back from Telegram is hostile
+//! input: any user can upload a document that looks like one. So it is checked completely before a byte
+//! is served. Two things need no check. A part that is itself a manifest is served as plain bytes, so
+//! nothing nests. And Telegram refuses a part that belongs to another bot, because every part is fetched
+//! with the user's own bot.
 
 use serde::{Deserialize, Serialize};
 
 use crate::json::Object;
 use crate::telegram::FileId;
 
-/// Most bytes of a manifest: what [`MAX_PARTS`] parts take.
+/// Most bytes of a manifest, enough for [`MAX_PARTS`] parts.
 pub const MAX_MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 /// Most parts of a file: 195 GiB of parts of 20 MiB.
 pub const MAX_PARTS: usize = 10_000;
-/// How every manifest that this program wrote begins, whatever its version.
+/// The beginning of every manifest that the worker writes, whatever its version.
 pub const MARKER: &[u8] = br#"{"type":"telestore-manifest/"#;
 
 const TYPE: &str = "telestore-manifest/1";
-/// Most bytes of a file: what a JSON number holds in JavaScript, 2^53 - 1.
+/// Most bytes of a file: 2^53 - 1, the largest integer that JSON numbers hold exactly in JavaScript.
 const MAX_FILE_BYTES: u64 = (1 << 53) - 1;
 /// Most bytes of a name. A file system takes 255 of them.
 const MAX_NAME_BYTES: usize = 4096;
 /// Fewest digits of a part's number in its name.
 const MIN_DIGITS: usize = 3;
 
-/// One Telegram message with one document: a stretch of a large file.
+/// One Telegram message with one document: a section of a large file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Part {
@@ -44,7 +44,7 @@ pub struct Part {
     pub sha256: Option<String>,
 }
 
-/// What is known of a large file. There is none whose sizes don't add up.
+/// What is known about a large file. Its sizes always add up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     name: String,
@@ -53,29 +53,29 @@ pub struct Manifest {
     parts: Vec<Part>,
 }
 
-/// Why a document is no manifest.
+/// Why a document is not a valid manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestFault {
     /// It is not the JSON of a manifest.
     Malformed,
-    /// It is of a version that this program does not know.
+    /// Its version is unknown.
     Version,
     /// It has no parts, or more than [`MAX_PARTS`].
     PartCount,
-    /// A part is empty, or the file is larger than any.
+    /// A part is empty, or the file is too large.
     PartSize,
-    /// The parts are not as large together as the file is.
+    /// The sizes of the parts do not add up to the size of the file.
     Sum,
-    /// A message's number or a digest is none.
+    /// A message id or a digest is invalid.
     PartField,
     /// The name is too long.
     Name,
-    /// Telegram's file has another size than the manifest says.
+    /// A part has another size at Telegram than in the manifest.
     PartChanged,
 }
 
 impl ManifestFault {
-    /// What is wrong, after "The manifest of this file can't be used: ".
+    /// What is wrong, continuing "The manifest of this file cannot be used: ".
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,7 +84,7 @@ impl ManifestFault {
             Self::PartCount => "it has no parts, or too many",
             Self::PartSize => "a part is empty, or the file is too large",
             Self::Sum => "the sizes of the parts do not add up to the file's",
-            Self::PartField => "a part has a message id or a digest that is none",
+            Self::PartField => "a part has an invalid message id or digest",
             Self::Name => "the name is too long",
             Self::PartChanged => "a part has another size than the manifest says",
         }
@@ -112,10 +112,10 @@ struct Read {
 }
 
 impl Manifest {
-    /// The manifest of a file that has these parts, in their order.
+    /// The manifest of a file with these parts, in order.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there can be none.
     pub fn new(name: String, mime_type: String, parts: Vec<Part>) -> Result<Self, ManifestFault> {
         if name.len() > MAX_NAME_BYTES {
             return Err(ManifestFault::Name);
@@ -141,7 +141,7 @@ impl Manifest {
     /// Reads a document that begins with [`MARKER`].
     ///
     /// # Errors
-    /// Why it is no manifest.
+    /// Why it is not a valid manifest.
     pub fn read(json: &[u8]) -> Result<Self, ManifestFault> {
         let Object(read): Object<Read> =
             serde_json::from_slice(json).map_err(|_| ManifestFault::Malformed)?;
@@ -177,7 +177,7 @@ impl Manifest {
         &self.name
     }
 
-    /// The file's type, as the client gave it: it is no header yet.
+    /// The file's type, as the client gave it. It is not checked to be a valid header.
     #[must_use]
     pub fn mime_type(&self) -> &str {
         &self.mime_type
@@ -189,7 +189,7 @@ impl Manifest {
         self.size
     }
 
-    /// The parts, in their order; at least one.
+    /// The parts in order, at least one.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
@@ -201,9 +201,9 @@ fn has_good_fields(part: &Part) -> bool {
     part.message_id > 0 && part.sha256.as_ref().is_none_or(is_digest)
 }
 
-/// How many digits the number of a part has, so that a shell lists the parts in their order.
+/// How many digits the numbers of parts have, so that a shell lists the parts in order.
 ///
-/// A file may get more parts than its size asks for, as a broken connection makes a short one. So
+/// A file may get more parts than its size requires, because a broken connection makes a short part. So
 /// there is room for twice as many.
 #[must_use]
 pub fn part_digits(file_bytes: u64, part_bytes: u64) -> usize {

@@ -1,7 +1,11 @@
-//! Files that come back: downloads, ranges, large files and their manifests, links.
+//! Files of any size, up and back down: the protocols of resumable uploads, downloads, links.
 //!
 //! | file | what |
 //! |---|---|
+//! | [`command`] | what a request of any upload protocol wants, and what came of it |
+//! | [`tus`] | tus 1.0.0 |
+//! | [`rufh`], [`structured`] | Resumable Uploads for HTTP, and the field values that it uses |
+//! | [`v2`] | `TeleStore` v2's chunk routes |
 //! | [`manifest`] | the document that names the parts of a large file |
 //! | [`range`] | which bytes a request asks for, and which slices of which parts hold them |
 //! | [`known`] | what the isolate remembers of files |
@@ -11,12 +15,17 @@
 //! | [`link`] | URLs that work without a header |
 
 mod bot;
+pub mod command;
 pub mod disposition;
 pub mod download;
 pub mod known;
 pub mod link;
 pub mod manifest;
 pub mod range;
+pub mod rufh;
+pub mod structured;
+pub mod tus;
+pub mod v2;
 
 use std::cell::RefCell;
 use std::rc::Rc;

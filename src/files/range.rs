@@ -5,26 +5,25 @@ use std::ops::Range;
 
 use crate::http::Conditions;
 
-/// What of a file is sent.
+/// Which bytes of a file are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// All of it: 200.
     Whole,
     /// These bytes: 206.
     Bytes(Range<u64>),
-    /// Nothing, since the client has it: 304.
+    /// None, because the client has the file: 304.
     NotModified,
-    /// Nothing, since the client wants another version of the file: 412.
+    /// None, because the client wants another version of the file: 412.
     PreconditionFailed,
-    /// Nothing, since the file has no such bytes: 416.
+    /// None, because the file has no such bytes: 416.
     NotSatisfiable,
 }
 
-/// Decides what of a file of `size` bytes is sent. `etag` is strong, and has its quotes.
+/// Decides which bytes of a file of `size` bytes are sent. `etag` is strong, and includes its quotes.
 ///
-/// The order is that of RFC 9110 section 13.2.2. A range holds for GET alone (section 14.2), and
-/// `If-Range` compares strongly (section 13.1.5): a date never matches, as there is no
-/// `Last-Modified`.
+/// The order is that of RFC 9110 section 13.2.2. A range applies only to GET (section 14.2). `If-Range`
+/// compares strongly (section 13.1.5), and a date never matches, because there is no `Last-Modified`.
 #[must_use]
 pub fn select(conditions: &Conditions, is_get: bool, etag: &str, size: u64) -> Selection {
     let strong = |tag: &str| tag == etag;
@@ -53,13 +52,13 @@ pub fn select(conditions: &Conditions, is_get: bool, etag: &str, size: u64) -> S
     }
 }
 
-/// Whether a list of entity tags names one. `*` names every file that there is.
+/// Whether a list of entity tags contains this one. `*` matches every existing file.
 fn lists(list: &str, is_it: impl Fn(&str) -> bool) -> bool {
     list.trim() == "*" || list.split(',').any(|tag| is_it(tag.trim()))
 }
 
-/// One range. A header that is malformed, of another unit, or has several ranges is ignored, as
-/// RFC 9110 section 14.2 allows.
+/// One range. A header that is malformed, has another unit, or has several ranges is ignored, as RFC
+/// 9110 section 14.2 allows.
 fn selected_range(header: &str, size: u64) -> Selection {
     let Some((unit, set)) = header.split_once('=') else {
         return Selection::Whole;
@@ -74,7 +73,7 @@ fn selected_range(header: &str, size: u64) -> Selection {
     if !is_number(first) || !is_number(last) {
         return Selection::Whole;
     }
-    // More digits than a number holds are more bytes than a file has.
+    // A number that does not fit is larger than any file.
     let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
     let range = match (first, last) {
         ("", "") => return Selection::Whole,
@@ -90,10 +89,10 @@ fn selected_range(header: &str, size: u64) -> Selection {
     }
 }
 
-/// A stretch of one part.
+/// A section of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
-    /// The part's place in the file, from 0.
+    /// The index of the part, from 0.
     pub part: usize,
     /// Bytes of the part; never empty.
     pub range: Range<u64>,
@@ -108,7 +107,7 @@ impl Slice {
         self.range.end - self.range.start
     }
 
-    /// Whether it has no bytes. The slices of a range all have some.
+    /// Whether it has no bytes. The slices of a range are never empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
@@ -121,7 +120,7 @@ impl Slice {
     }
 }
 
-/// The slices that hold these bytes of a file with parts of these sizes, in their order.
+/// The slices that hold these bytes of a file with parts of these sizes, in order.
 pub fn slices(
     sizes: impl IntoIterator<Item = u64>,
     bytes: Range<u64>,
@@ -153,7 +152,7 @@ pub fn content_range(bytes: &Range<u64>, size: u64) -> String {
     )
 }
 
-/// Whether a `Content-Range` that came says just these bytes.
+/// Whether a received `Content-Range` names exactly these bytes.
 #[must_use]
 pub fn is_range(header: &str, bytes: &Range<u64>) -> bool {
     let said = || {

@@ -12,5 +12,5 @@ pub mod testing;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
-pub use header::{PartHead, boundary_of};
+pub use header::{PartHead, boundary_of, file_name_of};
 pub use malformed::Malformed;

@@ -19,6 +19,8 @@ pub mod user;
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
+pub mod upload;
+pub mod user_uploads;
 
 use std::future::Future;
 

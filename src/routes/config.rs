@@ -1,4 +1,4 @@
-//! `GET /config`: what a page may know of the settings.
+//! `GET /config`: what a page may know about the settings.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::http::Reply;
 
-/// Answers with what is no secret.
+/// Answers with the settings that are not secret.
 pub(super) fn serve<H: Host>(request: &Request<'_, H>) -> Result<Reply, Error> {
     let config = &request.shared()?.config;
     Ok(Reply::json(

@@ -1,4 +1,4 @@
-//! Requests from the backend itself, signed as Standard Webhooks with the secret that both share.
+//! Requests from the backend, signed as Standard Webhooks with the shared secret.
 //!
 //! `POST /hooks/outbox` shows what the outbox has (`{"action":"list"}`), tries it at once
 //! (`{"action":"redrive"}`), or removes events from it (`{"action":"discard","ids":["…"]}`).
@@ -30,7 +30,7 @@ pub enum Hook {
 /// Answers a hook with JSON.
 ///
 /// # Errors
-/// Why not. Then nothing was done.
+/// Why the hook was refused. Then nothing was done.
 pub(super) async fn serve<H: Host>(
     request: &Request<'_, H>,
     hook: Hook,
@@ -90,7 +90,7 @@ async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> 
         after: u64,
         ids: Option<Vec<String>>,
     }
-    /// Nobody adds an event but the worker itself.
+    /// Only the worker itself adds events.
     #[derive(Deserialize)]
     #[serde(rename_all = "snake_case")]
     enum Action {
@@ -109,13 +109,13 @@ async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> 
             let discarded = outbox::discard(host, &ids).await;
             discarded.map(|discarded| json!({ "discarded": discarded }).to_string())
         }
-        // It would empty the outbox.
+        // Without ids it would empty the outbox.
         (Action::Discard, None) => return Err(Error::HookMalformed),
     };
     answer.map_err(Error::Outbox)
 }
 
-/// Answers `propagated: false` where only this isolate could be told.
+/// Answers `propagated: false` if only this isolate forgets the credentials.
 async fn revoke_credentials<H: Host>(
     host: &H,
     shared: &Shared,

@@ -1,4 +1,4 @@
-//! `GET /`: that the worker is there.
+//! `GET /`: the worker is up, as TeleStore's health check expects it.
 
 use serde_json::json;
 

@@ -1,9 +1,9 @@
-//! `getFile`: from a file's id to the path under which the bot's file server has it.
+//! `getFile`: from a file's id to its path on the bot's file server.
 //!
 //! The cloud Bot API serves `GET /file/bot<token>/<file_path>` for an hour after `getFile`. The
-//! self-hosted server serves no files at all: a web server beside it does, from its working directory.
-//! With `--local` it names the file by its full path there, `<directory>/<token>/documents/file_0.pdf`
-//! (tdlib/telegram-bot-api). What comes after the token is the path that such a web server has.
+//! self-hosted server serves no files; a web server beside it does, from its working directory. With
+//! `--local` it returns the full path, `<directory>/<token>/documents/file_0.pdf`
+//! (tdlib/telegram-bot-api). The part after the token is the path on that web server.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ const MAX_FILE_ID_BYTES: usize = 256;
 /// Most bytes of a path.
 const MAX_PATH_BYTES: usize = 1024;
 
-/// A file's id, checked: it goes into URLs.
+/// A file's id, checked because it goes into URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct FileId(String);
@@ -32,7 +32,7 @@ impl FileId {
         (fits && text.bytes().all(is_id)).then(|| Self(text.to_owned()))
     }
 
-    /// As Telegram takes it.
+    /// The id as Telegram reads it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -47,8 +47,8 @@ impl TryFrom<String> for FileId {
     }
 }
 
-/// A file that the bot can fetch. `Debug` shows no path: with `--local` it comes from one that holds
-/// the token.
+/// A file that the bot can fetch. `Debug` hides the path, because with `--local` it is derived from one
+/// that contains the token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     /// Below `/file/bot<token>/`, percent-encoded.
@@ -60,7 +60,7 @@ pub struct RemoteFile {
 }
 
 impl RemoteFile {
-    /// Where its bytes are. The URL holds the token.
+    /// The URL of its bytes. It contains the token.
     #[must_use]
     pub fn url(&self, api_url: &str, token: &BotToken) -> String {
         format!("{api_url}/file/bot{}/{}", token.0, self.path)
@@ -81,14 +81,14 @@ impl std::fmt::Debug for RemoteFile {
     }
 }
 
-/// Why the bot can't fetch a file.
+/// Why the bot cannot fetch a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileFault {
-    /// The file is over [`super::MAX_CLOUD_DOWNLOAD_BYTES`], and the Bot API server is the cloud's.
+    /// The file is over [`super::MAX_CLOUD_DOWNLOAD_BYTES`], and the Bot API server is Telegram's.
     TooBig,
     /// The id is wrong, or another bot's.
     NotFound,
-    /// The Bot API server names a place on its own disk that no web server has.
+    /// The Bot API server returns a path on its own disk that no web server serves.
     NotServed,
     /// Something else went wrong.
     Telegram(TelegramFault),
@@ -111,7 +111,7 @@ pub fn read_file(answer: &Answer, token: &BotToken) -> Result<RemoteFile, FileFa
         }
         // "wrong file_id or the file is temporarily unavailable", "invalid file_id", and more.
         TelegramFault::BadRequest { .. } | TelegramFault::ChatRefused { .. } => FileFault::NotFound,
-        // Nothing is stored by asking, so no answer is no more than that.
+        // `getFile` stores nothing, so a missing answer only means that Telegram is unreachable.
         TelegramFault::OutcomeUnknown { .. } | TelegramFault::NoIds => {
             FileFault::Telegram(TelegramFault::Failed { description: None })
         }

@@ -47,6 +47,11 @@ impl BotToken {
         self.0.split(':').next().unwrap_or_default()
     }
 
+    /// The token itself, to be encrypted.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// SHA-256 of the token: a key for what is remembered of the bot.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {

@@ -163,7 +163,7 @@ impl Request {
     /// Sends it whole, and reads the reply, which may come before the whole is sent.
     ///
     /// # Errors
-    /// When there is no whole reply.
+    /// When there is no whole reply; see [`Connection::exchange`].
     pub async fn send(&self, to: SocketAddr) -> io::Result<Reply> {
         let mut connection = Connection::open(to).await?;
         connection
@@ -193,6 +193,14 @@ impl Connection {
             self.0.write(piece).await?;
         }
         Ok(())
+    }
+
+    /// Sends these pieces while it reads the reply, which may come before they are all sent.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the connection is closed instead of a reply, and `InvalidData` within one.
+    pub async fn exchange(&mut self, pieces: &[Bytes]) -> io::Result<Reply> {
+        self.send_all(pieces, false).await
     }
 
     async fn send_all(&mut self, pieces: &[Bytes], is_head: bool) -> io::Result<Reply> {
@@ -251,7 +259,10 @@ async fn read_reply(
     let Head {
         status, headers, ..
     } = head;
-    let body = reader.whole_body(stream, rest).await?;
+    let body = reader
+        .whole_body(stream, rest)
+        .await
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(Reply {
         status,
         headers,

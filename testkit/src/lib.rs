@@ -15,6 +15,7 @@
 //! | [`random`] | the same random numbers in every run |
 //! | [`wait`] | waiting for what happens by itself |
 //! | `harness` | the worker beside backend-mock, and what both have seen (feature `harness`) |
+//! | `postgres` | a PostgreSQL for a test (feature `postgres`) |
 
 // A helper of tests panics when what the test relies on does not hold.
 #![allow(clippy::missing_panics_doc)]
@@ -25,6 +26,8 @@ pub mod harness;
 pub mod host;
 pub mod http;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod proxy;
 pub mod random;
 pub mod stub;

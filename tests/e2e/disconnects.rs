@@ -1,4 +1,4 @@
-//! Clients that go away midway leave nothing behind, and the next one is served.
+//! Clients that disconnect midway leave nothing stored, and the next client is served.
 
 use testkit::{
     harness::Harness,

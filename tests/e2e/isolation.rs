@@ -112,8 +112,8 @@ impl Draw {
 
     /// The status that is due, and on 200 whose upload it is.
     ///
-    /// What stands behind the file is heeded when it comes: in the streamed lane, after the backend
-    /// was asked about the token in front of it.
+    /// In the streamed lane, a field after the file counts only when it arrives. By then the backend was
+    /// asked about the token before the file.
     fn due(&self, users: &[Provisioned]) -> (u16, Option<usize>) {
         let request = self.request(users);
         let (header, form) = self.tokens();

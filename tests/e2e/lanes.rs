@@ -259,7 +259,7 @@ async fn a_form_that_cannot_hold_a_file_that_fits_is_refused_unread() {
     harness.finish().await;
 }
 
-/// Uploads a file with this beside it: in front of it, behind it, and with the token last of all.
+/// Uploads a file with these fields: before it, after it, and after it with the token last.
 async fn assert_stored_with(file: &File, beside: impl Fn(Form) -> Form, epilogue: usize) {
     let harness = Harness::usual().await;
     let user = &harness.demo;
@@ -267,7 +267,7 @@ async fn assert_stored_with(file: &File, beside: impl Fn(Form) -> Form, epilogue
     let part = |form: Form| form.file("file", &file.name, "text/plain", file.content.clone());
     for (what, form) in [
         ("before", part(beside(token(Form::new())))),
-        ("behind", beside(part(token(Form::new())))),
+        ("after", beside(part(token(Form::new())))),
         ("token last", token(beside(part(Form::new())))),
     ] {
         for framing in [Framing::Length, Framing::Chunked] {
@@ -286,8 +286,7 @@ async fn assert_stored_with(file: &File, beside: impl Fn(Form) -> Form, epilogue
 async fn a_form_may_have_a_megabyte_beside_its_file() {
     let value = "v".repeat(60 * 1024);
     let beside = |form: Form| (0..17).fold(form, |form, n| form.field(&format!("f{n}"), &value));
-    // With what stands behind the form it is more than Telegram takes of parameters, which is
-    // nothing to it: none of it goes there.
+    // Fields and epilogue are more than Telegram accepts as parameters. They are not forwarded.
     assert_stored_with(&File::of_size(300_000), beside, 60 * 1024).await;
 }
 

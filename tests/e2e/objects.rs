@@ -51,7 +51,7 @@ export class Outbox {
       answer.thrown = true;
     }
     answer.keys = keys();
-    answer.pages = [JSON.parse(objects.list(state, "a/", undefined, 1)), JSON.parse(objects.list(state, "a/", "a/1", 9))];
+    answer.pages = [JSON.parse(objects.list(state, "a/", undefined, 1)), JSON.parse(objects.list(state, "a/", "a/1", 2 ** 31 - 1))];
     answer.alarmStays = (await state.storage.getAlarm()) === alarm;
     await objects.clear(state);
     answer.cleared = [keys(), await state.storage.getAlarm()];
@@ -60,6 +60,8 @@ export class Outbox {
 }
 export class UserRecord {}
 export class Revocations {}
+export class UploadRecord {}
+export class UserUploads {}
 export default {
   fetch(request, env) {
     if (request.method === "GET") return new Response();
@@ -107,6 +109,8 @@ export class Outbox {
 }
 export class UserRecord {}
 export class Revocations {}
+export class UploadRecord {}
+export class UserUploads {}
 export default {
   fetch(request, env) {
     if (request.method === "GET") return new Response();

@@ -333,6 +333,8 @@ export class Outbox {
 }
 export class UserRecord {}
 export class Revocations {}
+export class UploadRecord {}
+export class UserUploads {}
 export default {
   fetch(request, env) {
     if (request.method === "GET") return new Response();
@@ -422,6 +424,8 @@ async fn events_that_the_first_version_left_are_taken_over() {
 const FIRST_RECORD: &str = r#"
 export class Outbox {}
 export class Revocations {}
+export class UploadRecord {}
+export class UserUploads {}
 export class UserRecord {
   constructor(state) {
     this.storage = state.storage;

@@ -221,7 +221,7 @@ async fn an_upload_without_a_usable_token_is_a_401_that_asks_for_one() {
             required("raw, no token", raw().header("authorization", "Bearer")),
             required("form", form().post()),
             required(
-                "form, empty field behind",
+                "form, empty field after the file",
                 form().field("authToken", "").post(),
             ),
             required(
@@ -301,8 +301,8 @@ async fn two_tokens_that_differ_are_refused_wherever_they_stand() {
     let mut rows = Vec::new();
     for size in [3_000, 300_000] {
         let before = file(Form::new().field("authToken", &user.auth_token), size);
-        let behind = file(Form::new(), size).field("authToken", &user.auth_token);
-        for form in [before, behind] {
+        let after = file(Form::new(), size).field("authToken", &user.auth_token);
+        for form in [before, after] {
             rows.push(row(
                 "header and field",
                 form.post().bearer(&other.auth_token),
@@ -607,7 +607,7 @@ async fn bounds_of_the_form_are_kept_in_every_lane() {
     let text = |what: &str| format!("Malformed request: {what}");
     let mut rows = Vec::new();
     for size in [3_000, 300_000] {
-        // In front of the file, behind it, and behind it with the token last.
+        // Before the file, after it, and after it with the token last.
         let places = |odd: &dyn Fn(Form) -> Form| {
             [
                 file(odd(Form::new().field("authToken", &token)), size),

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::table::{Cut, End, Moment, Row, Step, Wrong};
 
-/// The pieces of a client that is slow, and the pause behind each.
+/// The pieces of a slow client, and the pause after each.
 const SLOW_PIECES: usize = 20;
 const SLOW_PAUSE: Duration = Duration::from_millis(10);
 /// How long Telegram takes where it is to outlast its client.
@@ -427,7 +427,7 @@ impl Lab {
     /// The next upload goes well. Gives where its credentials came from.
     async fn send_well(&self, case: &Case) -> String {
         let reply = self.harness.send(&case.request()).await;
-        assert_eq!(reply.status, 200, "behind a fault: {}", reply.text());
+        assert_eq!(reply.status, 200, "after a fault: {}", reply.text());
         let timing = reply.header("server-timing").expect("server-timing");
         let source = timing
             .split(';')

@@ -361,18 +361,18 @@ async fn check(harness: &Harness, done: &[Done]) -> String {
     let mut figures = String::new();
     for (what, count) in [
         ("uploads", done.len()),
-        ("bytes of their files", bytes),
+        ("bytes of files", bytes),
         ("with a fault", struck),
         (
             "… of the credentials",
             faults.get(&Fault::Credentials).copied().unwrap_or(0),
         ),
         (
-            "… of Telegram, before the work",
+            "… of Telegram, before it does the work",
             faults.get(&Fault::BeforeTelegram).copied().unwrap_or(0),
         ),
         (
-            "… of Telegram, after the work",
+            "… of Telegram, after it has done the work",
             faults.get(&Fault::AfterTelegram).copied().unwrap_or(0),
         ),
         (
@@ -380,18 +380,18 @@ async fn check(harness: &Harness, done: &[Done]) -> String {
             faults.get(&Fault::Notification).copied().unwrap_or(0),
         ),
         (
-            "… of the client, which leaves",
+            "… of the client, which disconnects",
             faults.get(&Fault::Client).copied().unwrap_or(0),
         ),
         ("tried more than once", again),
         ("tries", tries),
         (
-            "told 200: one message each, with the right SHA-256, and one notification each",
+            "answered 200: one message each, with the right SHA-256, and one notification each",
             told,
         ),
-        ("told `outcome_unknown`", unknown),
+        ("answered `outcome_unknown`", unknown),
         ("… and stored", unknown_stored),
-        ("told another error in the end: nothing stored", failed),
+        ("ended in another error: nothing stored", failed),
         ("files in another user's channel", 0),
         (
             "tokens in log, replies, notifications and Durable Objects",

@@ -88,7 +88,7 @@ async fn a_list_shows_a_masked_token_and_never_the_token() {
     let (bot_id, secret) = demo.bot_token.split_once(':').unwrap();
     let preview = format!("{bot_id}:…{}", &secret[secret.len() - 4..]);
     assert_eq!(listed.json()[0]["bot_token_preview"], preview);
-    let text = String::from_utf8(listed.body).unwrap();
+    let text = String::from_utf8(listed.body.clone()).unwrap();
     assert!(!text.contains(&secret[..secret.len() - 4]), "{text}");
     server.shutdown().await;
 }

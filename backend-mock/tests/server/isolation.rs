@@ -123,6 +123,7 @@ impl Actor {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one story, best read in one piece")]
 async fn neither_of_two_users_sees_or_changes_anything_of_the_others() {
     let mut random = Rng::with_seed(seed());
     let server = Server::start(Options {

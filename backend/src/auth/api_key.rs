@@ -1,4 +1,4 @@
-//! API keys: random, shown once, and known by their SHA-256 ever after.
+//! API keys: random, shown once, and stored as their SHA-256.
 
 use std::fmt;
 
@@ -11,24 +11,25 @@ use crate::{
     time::unix_now,
 };
 
-/// What every key begins with: it tells a key from other tokens, and lets scanners find a leaked one.
+/// What every key begins with. It distinguishes keys from other tokens, and lets scanners find a leaked
+/// key.
 const PREFIX: &str = "tsk_";
 const RANDOM_BYTES: usize = 32;
 /// Characters of a key that are shown in lists.
 const PREVIEW_CHARACTERS: usize = 8;
 pub(crate) const SECONDS_A_DAY: i64 = 24 * 3600;
-/// Days until a key runs out, unless it is asked for otherwise.
+/// Days until a key expires, unless the request names another number.
 pub(crate) const DEFAULT_EXPIRES_DAYS: i64 = 90;
 /// Ten years.
 pub(crate) const MAX_EXPIRES_DAYS: i64 = 3650;
 /// Longest name of a key.
 pub(crate) const MAX_NAME_CHARACTERS: usize = 100;
 
-/// A key in the clear, on its way to its owner. Its `Debug` shows none of it.
+/// A new key in the clear. Its `Debug` shows none of it.
 pub(crate) struct ApiKeyText(String);
 
 impl ApiKeyText {
-    /// A fresh key.
+    /// A new key.
     pub(crate) fn generate() -> Result<Self, SecretsError> {
         let random: [u8; RANDOM_BYTES] = random()?;
         Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random))))
@@ -38,7 +39,7 @@ impl ApiKeyText {
         &self.0
     }
 
-    /// What the database keeps of it.
+    /// What the database stores of it.
     pub(crate) fn record(&self, id: String, name: String, lifetime_seconds: i64) -> NewKey {
         let now = unix_now();
         NewKey {
@@ -58,7 +59,7 @@ impl fmt::Debug for ApiKeyText {
     }
 }
 
-/// The hash of what may be a key; `None` if it is certainly none.
+/// The hash of a token that looks like a key; `None` if it does not.
 pub(crate) fn hash_of(token: &str) -> Option<KeyHash> {
     token.starts_with(PREFIX).then(|| hash(token))
 }

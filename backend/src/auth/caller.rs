@@ -20,7 +20,7 @@ use crate::{
     write_behind::WriteBehind,
 };
 
-/// The user that the request's token names. Whatever a handler reads or writes is this user's.
+/// The user that the request's token names. A handler reads and writes this user's data only.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) user_id: String,
@@ -31,7 +31,7 @@ pub(crate) struct Caller {
 /// How a caller proved who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
-    /// By an access token, or by making the account just now.
+    /// By an access token, or by registering just now.
     Session,
     /// By the API key with this id.
     Key(String),
@@ -48,7 +48,7 @@ impl Caller {
         }
     }
 
-    /// An audit entry: the caller did this to the target, and it was done.
+    /// An audit entry: the caller did this to the target, with success.
     pub(crate) fn entry(&self, action: &str, target: Option<&str>) -> AuditEntry {
         AuditEntry {
             at: unix_now(),
@@ -85,7 +85,7 @@ impl Identified {
     }
 }
 
-/// Looks at tokens: those of the deployment, API keys, and access tokens.
+/// Verifies tokens: those of the deployment, API keys, and access tokens.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     pub(crate) static_tokens: StaticTokens,
@@ -107,7 +107,7 @@ where
         let origin = Origin::from_request_parts(parts, state).await?;
         let (user_id, via) = authenticator.identify(bearer(&parts.headers)?).await?;
         if let Some(Identified(identified)) = parts.extensions.get() {
-            // The first look at a token is like any other.
+            // Every look at the token finds the same user.
             let _ = identified.set((user_id.clone(), via.clone()));
         }
         authenticator.limits.admit_user(&user_id)?;

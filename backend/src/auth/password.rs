@@ -8,16 +8,16 @@ use tokio::{sync::Semaphore, task};
 
 use crate::error::ApiError;
 
-/// Hashes made at once: each takes 19 MiB, so that a flood of logins is one of waiting, not of memory.
+/// Hashes computed at once. Each takes 19 MiB, so a flood of logins waits instead of using up the memory.
 static HASHERS: Semaphore = Semaphore::const_new(4);
 
-/// How hard a password is to guess from its hash, and how long a login takes.
+/// How much a password hash costs, for an attacker and for a login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PasswordCost {
     /// 19 MiB, two passes, one lane: the OWASP minimum for Argon2id, about 20 ms a login.
     #[default]
     Standard,
-    /// As little as Argon2 allows: for tests of something else.
+    /// The least that Argon2 allows, for tests of something else.
     Minimal,
 }
 
@@ -45,10 +45,10 @@ pub(crate) async fn hash(cost: PasswordCost, password: String) -> Result<String,
     .await
 }
 
-/// Whether the password is the one behind the PHC string.
+/// Whether the password is the one that the PHC string was made of.
 ///
-/// Without a PHC string it takes as long as with one, so that an answer's time does not tell which
-/// accounts there are.
+/// It takes the same time without a PHC string, so that a reply's timing does not reveal which accounts
+/// exist.
 pub(crate) async fn verify(
     cost: PasswordCost,
     password: String,
@@ -69,7 +69,7 @@ pub(crate) async fn verify(
     .await
 }
 
-// Hashing takes milliseconds of a core: not on a thread that answers others.
+// Hashing takes milliseconds of CPU time, which would block other requests on an async thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {

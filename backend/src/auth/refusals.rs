@@ -1,4 +1,4 @@
-//! What was refused, for the audit log. What was done is recorded where it is done.
+//! Records refusals in the audit log. What succeeds is recorded where it is done.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::{
     time::unix_now, write_behind::WriteBehind,
 };
 
-/// The actor of a request whose token is not good.
+/// The actor of a request without a valid token.
 const UNKNOWN: &str = "unknown";
 
-/// Middleware of one route: records that its action was refused.
+/// Middleware of one route: records each refusal of its action.
 pub(crate) async fn record(
     State((write_behind, action)): State<(Arc<WriteBehind>, &'static str)>,
     parameters: RawPathParams,
@@ -43,8 +43,7 @@ pub(crate) async fn record(
     response
 }
 
-/// The id in the path. Anything else that stands there is the client's own word, and may be a secret
-/// in the wrong place.
+/// The id in the path. Anything else in its place comes from the client, and may be a misplaced secret.
 fn target(parameters: &RawPathParams) -> Option<String> {
     parameters
         .iter()

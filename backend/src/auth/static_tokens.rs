@@ -1,7 +1,7 @@
 //! Tokens of the deployment, for small teams: `API_TOKENS=admin:…,analyst:…`.
 //!
-//! Each stands for a user of its own, `token:<label>`, which is made at the start: a deployment that
-//! takes a token out of the list keeps the user and its files. It has no rights beyond a user's.
+//! Each stands for a user of its own, `token:<label>`, which is made at the start and has no special rights.
+//! A deployment that removes a token from the list keeps the user and its files.
 
 use std::fmt;
 
@@ -56,8 +56,8 @@ impl std::str::FromStr for StaticTokens {
 impl StaticTokens {
     /// The label of a token; `None` if it is none of these.
     ///
-    /// Digests are compared, all of them and each in constant time: how long it takes tells neither
-    /// which token came close nor how close it came.
+    /// It compares every digest, each in constant time: the timing reveals neither which token was close nor
+    /// how close it was.
     pub(crate) fn label_of(&self, token: &str) -> Option<&str> {
         if self.0.is_empty() {
             return None;

@@ -30,7 +30,7 @@ struct Claims {
 impl Tokens {
     /// Tokens under this secret.
     pub(crate) fn new(secret: &[u8]) -> Self {
-        // Refused when it is installed already, which is just as well.
+        // Fails when it is installed already, which is fine.
         let _ = HS256.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
         // One clock makes and checks them.
@@ -42,7 +42,7 @@ impl Tokens {
         }
     }
 
-    /// A token of the user that runs out in `ttl_seconds`.
+    /// A token of the user that expires in `ttl_seconds`.
     pub(crate) fn issue(&self, user_id: &str, ttl_seconds: i64) -> Result<String, ApiError> {
         let claims = Claims {
             sub: user_id.to_owned(),
@@ -70,7 +70,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// HS256 and nothing else: a token that asks for another algorithm has no verifier.
+/// HS256 only: a token that names another algorithm has no verifier.
 static HS256: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| {
         let key = HmacSha256::new(*algorithm, key.as_bytes())?;
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// The token of RFC 7515, appendix A.1, which ran out in 2011.
+    /// The token of RFC 7515, appendix A.1, which expired in 2011.
     const RFC_7515_TOKEN: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9\
         .eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ\
         .dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

@@ -26,7 +26,7 @@ pub enum Command {
         /// What the key is for.
         #[arg(long)]
         name: String,
-        /// Days until it runs out.
+        /// Days until it expires.
         #[arg(long, default_value_t = DEFAULT_EXPIRES_DAYS)]
         expires_days: i64,
     },
@@ -136,7 +136,7 @@ async fn list(store: &Store, user_id: Option<&str>) -> Result<Answer, CommandErr
 
 fn show(key: &NewKeyReply) -> Answer {
     let text = format!(
-        "{}\n\nThis is the key {} ({}), shown this once. It runs out at {}.",
+        "{}\n\nThis is the key {} ({}), shown this once. It expires at {}.",
         key.key, key.about.id, key.about.name, key.about.expires_at
     );
     Answer::new(key, text)

@@ -73,8 +73,8 @@ pub(super) async fn run(
 async fn reseal_all(store: &Store, ring: &KeyRing) -> Result<u64, CommandError> {
     let mut resealed = 0;
     for _ in 0..MAX_PASSES {
-        // A server may have sealed something under an old key before it learned the new one, and
-        // written it behind the pass.
+        // A server may have sealed a value under an old key before it learned the new one, and written it
+        // after the previous pass.
         tokio::time::sleep(LEARNING).await;
         let mut pass = Pass::default();
         for column in COLUMNS {
@@ -95,9 +95,9 @@ async fn reseal_all(store: &Store, ring: &KeyRing) -> Result<u64, CommandError> 
 /// One look at every secret.
 #[derive(Default)]
 struct Pass {
-    /// Secrets that were under another key.
+    /// How many secrets were under another key.
     found: u64,
-    /// Those of them that nobody changed meanwhile.
+    /// How many of them were sealed anew. A server may have changed the others in between.
     resealed: u64,
 }
 
@@ -125,7 +125,7 @@ impl Pass {
             }
             if !batch.is_empty() {
                 self.found += u64::try_from(batch.len()).unwrap_or(u64::MAX);
-                // A value that a server has changed meanwhile is left to the next pass.
+                // The next pass looks at values that a server has changed in between.
                 self.resealed += store.reseal(column, &batch).await?;
             }
         }

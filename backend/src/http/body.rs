@@ -18,8 +18,8 @@ const MAX_RAW_BODY_BYTES: usize = 16 << 20;
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/";
 
-/// A JSON body, whatever it is called, unless it is called a form: clients that send JSON by hand
-/// often say `text/plain`, or nothing.
+/// A JSON body of any media type but a form's: handwritten clients often send JSON as `text/plain`, or
+/// without a type.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ApiPath
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        // A path that is no UTF-8 names nothing that there is.
+        // Nothing has a path that is not UTF-8.
         Path::from_request_parts(parts, state)
             .await
             .map(|Path(parameters)| Self(parameters))
@@ -119,7 +119,7 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     Some(value.split(';').next().unwrap_or_default().trim())
 }
 
-/// Whether a body is a form by its name.
+/// Whether the media type is a form's.
 fn is_form(media_type: Option<&str>) -> bool {
     media_type.is_some_and(|it| {
         it.eq_ignore_ascii_case(URLENCODED)

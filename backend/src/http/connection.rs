@@ -26,8 +26,8 @@ impl Connection {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Serves the client until it goes, its connection is cut, or `stop` is cancelled: then the
-/// request at hand is answered first.
+/// Serves the client until it leaves, its connection is cut, or `stop` is cancelled. When `stop` is
+/// cancelled, the current request is answered first.
 pub(crate) async fn serve(
     stream: TcpStream,
     peer: IpAddr,

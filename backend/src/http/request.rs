@@ -1,4 +1,4 @@
-//! What every request goes through: an id, a place it came from, a line in the log.
+//! What every request gets: an id, the address that it came from, a line in the log.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -17,10 +17,10 @@ use crate::{error::ApiError, http::connection::Peer, limits::Limits};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Longest id that is taken over from a client.
+/// Longest id that is accepted from a client.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Where a request came from, and what it is called in the log. An extension of every request.
+/// The address that a request came from, and its id. An extension of every request.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) address: IpAddr,
@@ -32,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get().cloned().ok_or_else(|| {
-            tracing::error!("a request came by a way around the middleware");
+            tracing::error!("a request did not pass the middleware that names it");
             ApiError::Internal
         })
     }
@@ -42,7 +42,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrustForwardedFor(pub(crate) bool);
 
-/// Middleware: names the request, and says in the log what became of it.
+/// Middleware: gives the request an id, and logs the reply's status.
 pub(crate) async fn observe(
     State(TrustForwardedFor(trusted)): State<TrustForwardedFor>,
     mut request: Request,
@@ -53,7 +53,7 @@ pub(crate) async fn observe(
         request_id: request_id(request.headers()),
     };
     let header = HeaderValue::from_str(&origin.request_id);
-    // The route, and not the path: the Bot API's holds a token, and people put keys where ids belong.
+    // The route and not the path: a path of the Bot API holds a token, and people put keys where ids belong.
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);
     let span = tracing::info_span!(
@@ -75,7 +75,7 @@ pub(crate) async fn observe(
     .await
 }
 
-/// Middleware of the API: refuses an address that asks too often.
+/// Middleware of the API: refuses an address with too many requests.
 pub(crate) async fn limit_address(
     State(limits): State<Arc<Limits>>,
     origin: Origin,
@@ -88,7 +88,7 @@ pub(crate) async fn limit_address(
     }
 }
 
-/// The client's own id if it is one that can stand in a log, else a new one.
+/// The client's own id if it is safe in a log, else a new one.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let sane = |id: &&str| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
@@ -106,8 +106,8 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
         )
 }
 
-/// The client's address. A proxy adds the one that it sees to the end of `X-Forwarded-For`; what
-/// stands before it is the client's own word.
+/// The client's address. A proxy appends the address that it sees to `X-Forwarded-For`; a client can write
+/// whatever it likes before that.
 fn address(request: &Request, trust_forwarded_for: bool) -> IpAddr {
     let forwarded = || {
         let last = request.headers().get_all(FORWARDED_FOR).iter().next_back();

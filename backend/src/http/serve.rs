@@ -1,4 +1,4 @@
-//! Serves a router until it is told to stop.
+//! Listens, and serves a router until it is stopped.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::connection;
 
-/// How long requests at hand may take to end at a shutdown.
+/// How long a shutdown waits for current requests.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// Pause after a connection could not be accepted, as when file descriptors have run out.
+/// Pause after a connection could not be accepted, as when no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// An address that connections arrive at, before anybody answers them.
@@ -54,7 +54,7 @@ impl Listening {
         })
     }
 
-    /// Answers with the router until `stop` is cancelled. Requests at hand have ten seconds more.
+    /// Answers with the router until `stop` is cancelled. Current requests have ten seconds to end.
     #[must_use]
     pub fn serve(self, router: Router, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(accept(self.listener, router, stop))
@@ -88,6 +88,6 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(SHUTDOWN_GRACE, all_ended).await.is_err() {
-        tracing::warn!("requests still at hand are cut off");
+        tracing::warn!("requests that have not ended are cut off");
     }
 }

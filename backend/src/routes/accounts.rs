@@ -88,7 +88,7 @@ pub(super) struct Registered {
 /// All that a frontend needs after a login.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ClientConfig {
-    /// Where to upload to, if the deployment has said so.
+    /// Where to upload to, if the deployment names it.
     worker_url: Option<String>,
     limits: ClientLimits,
     user: UserReply,
@@ -107,7 +107,10 @@ pub(super) struct ClientLimits {
 /// Make a user and a first API key
 #[utoipa::path(
     post, path = "/auth/register", tag = "accounts", request_body = Registration,
-    responses((status = 201, body = Registered), Refusals)
+    responses(
+        (status = 201, body = Registered, description = "The user, an API key, and an access token"),
+        Refusals
+    )
 )]
 pub(super) async fn register(
     State(accounts): State<Accounts>,
@@ -162,7 +165,7 @@ pub(super) async fn register(
 #[utoipa::path(
     post, path = "/auth/login", tag = "accounts",
     request_body(content((Login = "application/json"), (Login = "application/x-www-form-urlencoded"))),
-    responses((status = 200, body = AccessToken), Refusals)
+    responses((status = 200, body = AccessToken, description = "An access token"), Refusals)
 )]
 pub(super) async fn log_in(
     State(accounts): State<Accounts>,
@@ -173,7 +176,7 @@ pub(super) async fn log_in(
     let email = login.username.trim().to_lowercase();
     let (user_id, phc) = accounts.store.login_of(&email).await?.unzip();
     let right = password::verify(accounts.password_cost, login.password, phc.flatten()).await?;
-    // An address that nobody has is not recorded: it may be a password in the wrong field.
+    // An unknown address is not recorded: it may be a password in the wrong field.
     let entry = AuditEntry {
         at: unix_now(),
         actor: "password".to_owned(),
@@ -192,7 +195,7 @@ pub(super) async fn log_in(
 /// Who the token belongs to
 #[utoipa::path(
     get, path = "/auth/me", tag = "accounts", security(("token" = [])),
-    responses((status = 200, body = UserReply), Refusals)
+    responses((status = 200, body = UserReply, description = "The user"), Refusals)
 )]
 pub(super) async fn me(
     State(store): State<Store>,
@@ -205,7 +208,7 @@ pub(super) async fn me(
 /// All that a frontend or an extension needs after a login
 #[utoipa::path(
     get, path = "/auth/client-config", tag = "accounts", security(("token" = [])),
-    responses((status = 200, body = ClientConfig), Refusals)
+    responses((status = 200, body = ClientConfig, description = "The configuration"), Refusals)
 )]
 pub(super) async fn client_config(
     State(destinations): State<Destinations>,

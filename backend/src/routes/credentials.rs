@@ -34,7 +34,7 @@ pub(super) struct Credentials {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Choice {
-    /// The id of one of the user's destinations; the preferred one if it is not said.
+    /// The id of one of the user's destinations. Default: the preferred one.
     destination: Option<String>,
 }
 

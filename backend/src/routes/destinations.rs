@@ -28,7 +28,7 @@ pub(super) struct DestinationRequest {
     /// What you call it; at most 100 characters.
     #[serde(default)]
     label: String,
-    /// Whether uploads go there that name no destination. The first one always is preferred.
+    /// Whether uploads that name no destination go here. The first destination is always preferred.
     #[serde(default)]
     preferred: bool,
 }
@@ -51,7 +51,10 @@ pub(super) struct DestinationReply {
 /// List your destinations, oldest first
 #[utoipa::path(
     get, path = "/destinations", tag = "destinations", security(("token" = [])),
-    responses((status = 200, body = Vec<DestinationReply>), Refusals)
+    responses(
+        (status = 200, body = Vec<DestinationReply>, description = "Your destinations"),
+        Refusals
+    )
 )]
 pub(super) async fn list(
     State(destinations): State<Destinations>,
@@ -67,12 +70,12 @@ pub(super) async fn list(
 
 /// Add a bot and a channel
 ///
-/// Nothing is stored that Telegram would refuse: the bot must be there, and be an administrator of
-/// the channel that may post messages. `detail` says what is wrong.
+/// The bot and the channel are checked with Telegram first: the bot must exist, and must be an
+/// administrator of the channel with the right to post. `detail` says what is wrong.
 #[utoipa::path(
     post, path = "/destinations", tag = "destinations", security(("token" = [])),
     request_body = DestinationRequest,
-    responses((status = 201, body = DestinationReply), Refusals)
+    responses((status = 201, body = DestinationReply, description = "The destination"), Refusals)
 )]
 pub(super) async fn add(
     State(destinations): State<Destinations>,
@@ -110,11 +113,14 @@ pub(super) async fn add(
 
 /// Prefer a destination to the others
 ///
-/// Uploads go there that name no destination.
+/// Uploads that name no destination go there.
 #[utoipa::path(
     post, path = "/destinations/{id}/prefer", tag = "destinations", security(("token" = [])),
     params(("id" = String, Path, description = "The destination's id")),
-    responses((status = 200, body = DestinationReply), Refusals)
+    responses(
+        (status = 200, body = DestinationReply, description = "The destination, now preferred"),
+        Refusals
+    )
 )]
 pub(super) async fn prefer(
     State(destinations): State<Destinations>,
@@ -138,11 +144,11 @@ pub(super) async fn prefer(
 
 /// Remove a destination
 ///
-/// Where it was the preferred one, the oldest of the others is from here on.
+/// If it was the preferred one, the oldest of the others becomes preferred.
 #[utoipa::path(
     delete, path = "/destinations/{id}", tag = "destinations", security(("token" = [])),
     params(("id" = String, Path, description = "The destination's id")),
-    responses((status = 200, body = Success), Refusals)
+    responses((status = 200, body = Success, description = "The destination is removed"), Refusals)
 )]
 pub(super) async fn remove(
     State(destinations): State<Destinations>,

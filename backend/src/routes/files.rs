@@ -40,9 +40,9 @@ pub(super) struct Upload {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
-    /// At most so many, up to 1000; 100 if it is not said.
+    /// The most rows to return: up to 1000. Default: 100.
     limit: Option<i64>,
-    /// After so many.
+    /// How many rows to skip.
     offset: Option<i64>,
 }
 
@@ -60,10 +60,10 @@ pub(super) struct FileReply {
     created_at: String,
 }
 
-/// Tell of an uploaded file
+/// Record an uploaded file
 #[utoipa::path(
     post, path = "/files", tag = "files", security(("token" = [])), request_body = Upload,
-    responses((status = 201, body = FileReply), Refusals)
+    responses((status = 201, body = FileReply, description = "The file"), Refusals)
 )]
 pub(super) async fn add(
     State(store): State<Store>,
@@ -85,7 +85,7 @@ pub(super) async fn add(
 /// List your files, newest first
 #[utoipa::path(
     get, path = "/files", tag = "files", security(("token" = [])), params(Page),
-    responses((status = 200, body = Vec<FileReply>), Refusals)
+    responses((status = 200, body = Vec<FileReply>, description = "Your files"), Refusals)
 )]
 pub(super) async fn list(
     State(store): State<Store>,

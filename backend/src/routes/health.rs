@@ -23,7 +23,7 @@ const OK: Health = Health {
 };
 
 /// Whether the server is up
-#[utoipa::path(get, path = "/health", tag = "server", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "server", responses((status = 200, body = Health, description = "The server is well")))]
 pub(super) async fn health() -> Json<Health> {
     Json(OK)
 }
@@ -32,7 +32,7 @@ pub(super) async fn health() -> Json<Health> {
 #[utoipa::path(
     get, path = "/ready", tag = "server",
     responses(
-        (status = 200, body = Health),
+        (status = 200, body = Health, description = "The server is well"),
         (status = 503, body = ErrorReply, description = "The database does not answer"),
     )
 )]

@@ -18,7 +18,7 @@ pub(super) struct KeyRequest {
     /// 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     name: String,
-    /// Days until the key runs out, 1 to 3650; 90 if it is not said.
+    /// Days until the key expires: 1 to 3650. Default: 90.
     #[schema(minimum = 1, maximum = 3650)]
     expires_days: Option<i64>,
 }
@@ -26,7 +26,7 @@ pub(super) struct KeyRequest {
 /// List your API keys
 #[utoipa::path(
     get, path = "/keys", tag = "keys", security(("token" = [])),
-    responses((status = 200, body = Vec<KeyReply>), Refusals)
+    responses((status = 200, body = Vec<KeyReply>, description = "Your API keys"), Refusals)
 )]
 pub(super) async fn list(
     State(store): State<Store>,
@@ -39,7 +39,10 @@ pub(super) async fn list(
 /// Make an API key
 #[utoipa::path(
     post, path = "/keys", tag = "keys", security(("token" = [])), request_body = KeyRequest,
-    responses((status = 201, body = NewKeyReply), Refusals)
+    responses(
+        (status = 201, body = NewKeyReply, description = "The key, shown this once"),
+        Refusals
+    )
 )]
 pub(super) async fn create(
     State(store): State<Store>,
@@ -56,11 +59,11 @@ pub(super) async fn create(
 
 /// Revoke an API key
 ///
-/// It opens nothing from here on, and can't be had back.
+/// The key becomes invalid at once and for good.
 #[utoipa::path(
     delete, path = "/keys/{id}", tag = "keys", security(("token" = [])),
     params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, body = Success), Refusals)
+    responses((status = 200, body = Success, description = "The key is revoked"), Refusals)
 )]
 pub(super) async fn revoke(
     State(store): State<Store>,
@@ -74,14 +77,17 @@ pub(super) async fn revoke(
     Ok(Json(Success::YES))
 }
 
-/// Put a fresh key in the place of one
+/// Replace an API key
 ///
-/// Id and name stay; the old key opens nothing from here on. The new one lives as long as the old
-/// one was to live from its making.
+/// Id and name stay, and the old key becomes invalid at once. The new key has the lifetime that the old one
+/// was made with.
 #[utoipa::path(
     post, path = "/keys/{id}/rotate", tag = "keys", security(("token" = [])),
     params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, body = NewKeyReply), Refusals)
+    responses(
+        (status = 200, body = NewKeyReply, description = "The key, shown this once"),
+        Refusals
+    )
 )]
 pub(super) async fn rotate(
     State(store): State<Store>,

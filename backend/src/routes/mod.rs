@@ -29,9 +29,9 @@ mod telegram_login;
 mod usage;
 mod webhook;
 
-/// The routes of the backend, whole paths. A route cannot be served without being documented.
+/// The routes of the backend, with whole paths. A route cannot be served without being documented.
 ///
-/// `wrap` gets the routes of the API before anything stands around them that answers in their place.
+/// `wrap` is given the routes of the API before their limits and their CORS headers.
 pub(crate) fn routes(app: &App, wrap: impl FnOnce(Router) -> Router) -> Router {
     let (api, api_document) = api(app).split_for_parts();
     let (server, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
@@ -46,7 +46,7 @@ pub(crate) fn routes(app: &App, wrap: impl FnOnce(Router) -> Router) -> Router {
             Arc::clone(&app.limits),
             request::limit_address,
         ))
-        // Browsers of any origin: the token is in a header, no cookie is involved.
+        // Any origin may call it: the token is in a header, and there are no cookies.
         .layer(
             CorsLayer::permissive()
                 .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")]),

@@ -1,4 +1,4 @@
-//! What a user may ask for of everything that is kept of it: that it goes.
+//! Removing all data of a user.
 
 use axum::{Json, extract::State};
 
@@ -9,15 +9,14 @@ use crate::{
     time::{Month, unix_now},
 };
 
-/// Remove everything that is kept of you
+/// Remove all your data
 ///
-/// Keys, destinations, the Telegram account, files and usage go, at once or not at all. What stays is
-/// the account itself with its name and password, the audit log, and how much of this month's quota
-/// is used. A key that asks for this opens nothing afterwards. The files in your channel are yours,
-/// and stay there.
+/// Removes keys, destinations, the Telegram account, files and usage, in one transaction. The account itself
+/// stays, with its name and password, and so do the audit log and this month's use of the quota. An API key
+/// that makes this request becomes invalid too. The files in your channel stay there.
 #[utoipa::path(
     delete, path = "/me/data", tag = "accounts", security(("token" = [])),
-    responses((status = 200, body = Success), Refusals)
+    responses((status = 200, body = Success, description = "Everything is removed"), Refusals)
 )]
 pub(super) async fn clear(
     State(destinations): State<Destinations>,

@@ -1,19 +1,12 @@
-//! The documentation of the routes: made from them, and served with a page to read it.
+//! The documentation of the routes: made from them, and served with a page to read it and to try them.
 
-use axum::{
-    Router,
-    http::header::CONTENT_SECURITY_POLICY,
-    response::{Html, IntoResponse},
-    routing::get,
-};
+use axum::{Router, body::Bytes, http::header::CONTENT_TYPE, routing::get};
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-/// The page loads the document and nothing else, from nowhere else.
-const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; \
-     style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const DOCUMENT: &str = "/api/openapi.json";
 
 /// What is true of every route.
 #[derive(OpenApi)]
@@ -45,21 +38,50 @@ impl Modify for Bearer {
     }
 }
 
-/// `/api/openapi.json`, and `/api/docs` to read it.
+/// `/api/openapi.json`, and with the feature `docs` a page under `/api/docs` to read it and to try the
+/// routes.
 pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router {
-    let json = axum::body::Bytes::from(serde_json::to_vec(document).unwrap_or_default());
-    Router::new()
-        .route(
-            "/api/openapi.json",
-            get(async move || ([("content-type", "application/json")], json).into_response()),
-        )
-        .route(
-            "/api/docs",
-            get(async || {
-                (
-                    [(CONTENT_SECURITY_POLICY, PAGE_POLICY)],
-                    Html(include_str!("openapi.html")),
-                )
-            }),
-        )
+    let json = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
+    let router = Router::new().route(
+        DOCUMENT,
+        get(async move || ([(CONTENT_TYPE, "application/json")], json)),
+    );
+    #[cfg(feature = "docs")]
+    let router = router.merge(page::routes());
+    router
+}
+
+#[cfg(feature = "docs")]
+mod page {
+    use axum::{
+        Router,
+        http::{HeaderValue, header::CONTENT_SECURITY_POLICY},
+        middleware,
+        response::Response,
+    };
+    use utoipa_swagger_ui::{Config, SwaggerUi};
+
+    use super::DOCUMENT;
+
+    const PATH: &str = "/api/docs";
+    /// The page loads what this server has, and nothing from anywhere else. It sets styles on its elements,
+    /// and has icons in `data:` URLs.
+    const POLICY: HeaderValue = HeaderValue::from_static(
+        "default-src 'none'; connect-src 'self'; script-src 'self'; \
+         style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'",
+    );
+
+    pub(super) fn routes() -> Router {
+        // Without a validator, which is another server. A token stays when the page is loaded again.
+        let config = Config::new([DOCUMENT])
+            .validator_url("none")
+            .persist_authorization(true);
+        let page = SwaggerUi::new(PATH).config(config);
+        let policy = middleware::map_response(async |mut response: Response| {
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+            response
+        });
+        Router::new().merge(page).layer(policy)
+    }
 }

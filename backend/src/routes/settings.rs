@@ -31,12 +31,12 @@ pub(super) struct BotSaved {
 
 /// Set the bot and the channel
 ///
-/// Nothing is stored that Telegram would refuse: a wrong setting shows here, where its owner looks
-/// on, and not at the next upload. Without a `channel_id` the one that is set stays, or the
-/// one that was made for you is taken. Both make up the preferred of your destinations.
+/// Both are checked with Telegram before they are stored. Without a `channel_id` the current channel stays;
+/// without a current one, the channel that was made for you is used. The result is your preferred
+/// destination.
 #[utoipa::path(
     post, path = "/settings/bot-token", tag = "settings", security(("token" = [])),
-    request_body = BotSettings, responses((status = 200, body = BotSaved), Refusals)
+    request_body = BotSettings, responses((status = 200, body = BotSaved, description = "The bot is set"), Refusals)
 )]
 pub(super) async fn set_bot_token(
     State(logins): State<Logins>,

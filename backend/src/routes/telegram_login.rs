@@ -28,7 +28,7 @@ pub(super) struct QrQuestion {
     post, path = "/telegram/request-code", tag = "telegram", security(("token" = [])),
     request_body = CodeRequest,
     responses(
-        (status = 200, body = CodeSent),
+        (status = 200, body = CodeSent, description = "The code is on its way"),
         (status = 501, body = ErrorReply, description = "This server has no client of Telegram's own"),
         Refusals
     )
@@ -52,7 +52,7 @@ pub(super) async fn request_code(
     post, path = "/telegram/verify-code", tag = "telegram", security(("token" = [])),
     request_body = CodeAnswer,
     responses(
-        (status = 200, body = Connected),
+        (status = 200, body = Connected, description = "The account is connected"),
         (status = 501, body = ErrorReply, description = "This server has no client of Telegram's own"),
         Refusals
     )
@@ -72,7 +72,7 @@ pub(super) async fn verify_code(
 #[utoipa::path(
     post, path = "/telegram/request-qr", tag = "telegram", security(("token" = [])),
     responses(
-        (status = 200, body = QrCode),
+        (status = 200, body = QrCode, description = "A QR code to show"),
         (status = 501, body = ErrorReply, description = "This server has no client of Telegram's own"),
         Refusals
     )
@@ -91,7 +91,7 @@ pub(super) async fn request_qr(
     post, path = "/telegram/verify-qr", tag = "telegram", security(("token" = [])),
     request_body = QrQuestion,
     responses(
-        (status = 200, body = QrStatus),
+        (status = 200, body = QrStatus, description = "What became of the QR code"),
         (status = 501, body = ErrorReply, description = "This server has no client of Telegram's own"),
         Refusals
     )

@@ -1,4 +1,4 @@
-//! How much a user has uploaded, and what is left.
+//! How much a user has uploaded, and how much is left.
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ const DAYS: std::ops::RangeInclusive<i64> = 1..=366;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Span {
-    /// The last so many days, today included: 1 to 366; 31 if it is not said.
+    /// How many days, up to today: 1 to 366. Default: 31.
     #[param(minimum = 1, maximum = 366)]
     days: Option<i64>,
 }
@@ -28,11 +28,11 @@ pub(super) struct Span {
 #[derive(Serialize, ToSchema)]
 pub(super) struct UsageReply {
     plan: String,
-    /// What is left of this month, and when it renews.
+    /// What is left this month, and when it renews.
     quota: QuotaReply,
     /// This month.
     month: Sums,
-    /// Ever.
+    /// In total.
     total: Sums,
     /// The days on which something was uploaded, oldest first.
     days: Vec<Day>,
@@ -54,10 +54,10 @@ pub(super) struct Day {
     sums: Sums,
 }
 
-/// How much you have uploaded, and what is left
+/// How much you have uploaded, and how much is left
 #[utoipa::path(
     get, path = "/usage", tag = "accounts", security(("token" = [])), params(Span),
-    responses((status = 200, body = UsageReply), Refusals)
+    responses((status = 200, body = UsageReply, description = "What you have uploaded"), Refusals)
 )]
 pub(super) async fn usage(
     State(store): State<Store>,

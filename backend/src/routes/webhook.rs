@@ -1,4 +1,4 @@
-//! The worker's word that an upload is in the channel.
+//! The webhook: a worker reports that an upload is in the channel.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UploadEvent {
-    /// Unique for an upload, the same across retries.
+    /// Unique for each upload, and the same for each retry.
     id: Option<String>,
     user_id: String,
     file_name: String,
@@ -39,14 +39,14 @@ pub(super) struct UploadEvent {
     mime_type: Option<String>,
 }
 
-/// Take a worker's word that an upload is in the channel
+/// Record an upload that a worker reports
 ///
-/// Signed as Standard Webhooks, where a secret is set. The event makes the file's row and counts against
-/// the user's plan, once: one that came before, by its `webhook-id` or else its `id`, is answered as
-/// if it were new, since its sender only missed the answer.
+/// Signed as Standard Webhooks if a secret is set. The event adds the file and counts against the user's plan
+/// once. An event that came before, by its `webhook-id` or else its `id`, gets the same reply: its sender
+/// missed the first one.
 #[utoipa::path(
     post, path = "/webhook/upload", tag = "worker", request_body = UploadEvent,
-    responses((status = 200, body = Success), Refusals)
+    responses((status = 200, body = Success, description = "The event is recorded"), Refusals)
 )]
 pub(super) async fn upload(
     State(store): State<Store>,
@@ -83,7 +83,7 @@ pub(super) async fn upload(
     Ok(Json(Success::YES))
 }
 
-/// The headers as JSON, without those that hold credentials.
+/// The headers as JSON, without credentials.
 fn printable(headers: &HeaderMap) -> String {
     let shown: BTreeMap<&str, String> = headers
         .iter()

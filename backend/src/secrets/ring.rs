@@ -1,8 +1,7 @@
 //! The master keys that are open at once: the first seals, all open.
 //!
-//! A ring from `ENCRYPTION_KEY` stays as it is as long as the process runs. One from a file is read
-//! again when the file has changed: the server looks every second, and at once when it meets a
-//! value under a key that it does not know. So `rotate-key` can add a key while servers run.
+//! A ring from `ENCRYPTION_KEY` never changes. A ring from a file is read again every second, and at once
+//! when a value names an unknown key. So `rotate-key` can add a key while servers run.
 
 use std::{
     fmt,
@@ -198,7 +197,7 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     sync_folder_of(path)
 }
 
-/// Whoever reads the file meanwhile sees the old text or the new one.
+/// Readers see the old text or the new one, and never a part.
 fn replace_private(path: &Path, text: &str) -> io::Result<()> {
     let mut next = path.as_os_str().to_owned();
     next.push(".next");

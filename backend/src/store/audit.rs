@@ -8,7 +8,7 @@ use crate::store::{
 };
 
 row! {
-    /// What is written of an act. It never holds a secret.
+    /// An entry of the audit log. It never holds a secret.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(crate) struct AuditEntry {
         /// Unix seconds.
@@ -79,7 +79,7 @@ impl FromRow<'_, AnyRow> for AuditRow {
     }
 }
 
-/// Adds entries in the transaction that does what they tell of.
+/// Adds entries in the transaction that makes the change.
 pub(super) async fn add(
     transaction: &mut Transaction<'static, Any>,
     entries: &[AuditEntry],

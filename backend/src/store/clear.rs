@@ -1,11 +1,11 @@
-//! Everything of a user, removed at once.
+//! Removes all data of a user.
 
 use crate::store::{
     Store, StoreError,
     audit::{self, AuditEntry},
 };
 
-/// What is removed, in an order that no reference forbids. Each takes the user's id.
+/// What is removed, in an order that satisfies every reference. Each takes the user's id.
 const REMOVALS: [&str; 7] = [
     // The events as they came, before the rows that tell whose they are.
     "DELETE FROM upload_events WHERE id IN \
@@ -19,9 +19,9 @@ const REMOVALS: [&str; 7] = [
 ];
 
 impl Store {
-    /// Removes keys, destinations, Telegram account, logins, files and usage of a user. The account
-    /// itself stays, the audit log, and the sums of usage from the day `sums_from` on, in days since
-    /// 1970-01-01: a quota that is used up is not to be had anew by asking for this.
+    /// Removes keys, destinations, Telegram account, logins, files and usage of a user. The account itself and
+    /// the audit log stay. So do the sums of usage since the day `sums_from`, in days since 1970-01-01:
+    /// removing all data must not renew a used-up quota.
     pub(crate) async fn clear_user(
         &self,
         user_id: &str,

@@ -78,8 +78,8 @@ impl Store {
             .await?)
     }
 
-    /// Gives the user another destination, unless there are `limit` of them. It is preferred if it
-    /// asks to be, or if no other is. Returns it as it is now.
+    /// Adds a destination, unless the user has `limit` of them. It becomes preferred if it says so, or if
+    /// no other is. Returns it as it is stored.
     pub(crate) async fn add_destination(
         &self,
         user_id: &str,
@@ -124,9 +124,9 @@ impl Store {
         Ok(Some(destination))
     }
 
-    /// Sets the user's preferred destination: changes the one with this id, whose label stays, or
-    /// adds it where the user has none preferred. Says whether it was set; not so if another one is
-    /// preferred by now.
+    /// Sets the user's preferred destination: changes the one with this id and keeps its label, or adds it
+    /// if the user has none preferred. Says whether it was set: it is not if another one has become
+    /// preferred.
     pub(crate) async fn set_preferred_destination(
         &self,
         user_id: &str,
@@ -164,7 +164,7 @@ impl Store {
         Ok(set)
     }
 
-    /// Prefers one of the user's destinations to the others; says whether there is one with this id.
+    /// Makes one of the user's destinations the preferred one; says whether there is one with this id.
     pub(crate) async fn prefer_destination(
         &self,
         user_id: &str,
@@ -189,8 +189,8 @@ impl Store {
         Ok(preferred)
     }
 
-    /// Removes one of the user's destinations; says whether there was one. Where it was the
-    /// preferred one, the oldest of those that are left is preferred from here on.
+    /// Removes one of the user's destinations; says whether there was one. If it was the preferred one,
+    /// the oldest of the others becomes preferred.
     pub(crate) async fn remove_destination(
         &self,
         user_id: &str,
@@ -273,8 +273,8 @@ pub(super) async fn set_account(
     Ok(())
 }
 
-/// Makes others that change the user's destinations or logins wait, where a change depends on all of
-/// them: PostgreSQL locks no row that is yet to come.
+/// Locks the user's destinations and logins for a change that depends on all of them: PostgreSQL cannot lock
+/// rows that do not exist yet.
 pub(super) async fn lock_user(
     transaction: &mut Transaction<'static, Any>,
     user_id: &str,

@@ -57,10 +57,13 @@ pub(crate) enum Database {
 impl Database {
     /// The database that `DATABASE_URL` names.
     pub(crate) fn from_url(url: &str) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        if !is_postgres {
+            Err(StoreError::UnknownDatabase)
+        } else if cfg!(feature = "postgres") {
             Ok(Self::Postgres(url.to_owned()))
         } else {
-            Err(StoreError::UnknownDatabase)
+            Err(StoreError::NoPostgres)
         }
     }
 }
@@ -100,7 +103,7 @@ pub(super) async fn open(database: &Database) -> Result<Store, StoreError> {
     install_default_drivers();
     let store = match database {
         Database::Memory => {
-            // The database lives as long as its one connection.
+            // The database ends with its one connection.
             let only = sqlite(1).connect("sqlite::memory:").await?;
             Store {
                 engine: Engine::Sqlite,

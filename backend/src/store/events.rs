@@ -9,7 +9,7 @@ use crate::{
     time::unix_now,
 };
 
-/// An upload event, and what it tells of.
+/// An upload event, and the file that it reports.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     /// The event's own id, which stays the same across retries.
@@ -23,10 +23,10 @@ pub(crate) struct NewEvent {
 }
 
 impl Store {
-    /// Keeps an event, makes the file's row, and counts the upload: all of it or nothing. Says whether
-    /// the event was new; one that came before changes nothing.
+    /// Stores an event, adds the file's row, and counts the upload, in one transaction. Says whether the event
+    /// was new: one that came before changes nothing.
     ///
-    /// An event of a user that there is not is kept, and nothing else.
+    /// The event of an unknown user is stored, and nothing else is done.
     pub(crate) async fn record_upload(&self, event: &NewEvent) -> Result<bool, StoreError> {
         let now = unix_now();
         let mut transaction = self.begin().await?;

@@ -15,7 +15,7 @@ use crate::{
 /// SHA-256 of an API key.
 pub(crate) type KeyHash = [u8; 32];
 
-/// What a fresh key leaves in the database.
+/// A new key, as the database stores it.
 #[derive(Clone, Debug)]
 pub(crate) struct NewKey {
     pub(crate) id: String,
@@ -45,13 +45,13 @@ row! {
 }
 
 impl ApiKey {
-    /// Whether the key opens anything, at `now` in Unix seconds.
+    /// Whether the key is valid at `now`, in Unix seconds.
     pub(crate) fn is_active(&self, now: i64) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
     }
 }
 
-/// How often a key was used since that was last written.
+/// How often a key was used since the last write.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyUse {
     pub(crate) key_id: String,
@@ -61,7 +61,7 @@ pub(crate) struct KeyUse {
 }
 
 impl Store {
-    /// The id and the user of the key that opens something at `now`, in Unix seconds.
+    /// The id and the user of the key, if it is valid at `now`, in Unix seconds.
     pub(crate) async fn live_key(
         &self,
         hash: &KeyHash,
@@ -107,7 +107,7 @@ impl Store {
         )
     }
 
-    /// Gives the user another key.
+    /// Adds a key.
     pub(crate) async fn add_key(
         &self,
         user_id: &str,
@@ -121,7 +121,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a key useless for good; says whether it was not so before.
+    /// Revokes a key; says whether it was active.
     pub(crate) async fn revoke_key(
         &self,
         user_id: &str,
@@ -147,8 +147,7 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Puts a fresh key in the place of one that was not revoked: the old one is useless from here
-    /// on. Says whether there was one.
+    /// Replaces a key that is not revoked; the old one becomes invalid. Says whether there was one.
     pub(crate) async fn replace_key(
         &self,
         user_id: &str,
@@ -178,7 +177,7 @@ impl Store {
         Ok(replaced)
     }
 
-    /// Adds up how often keys were used. No key may stand in `uses` twice.
+    /// Adds to the keys' counts of use. No key may be in `uses` twice.
     pub(crate) async fn count_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         for uses in uses.chunks(batch::ROWS) {

@@ -6,8 +6,8 @@ use crate::store::{
     destinations::{self, TelegramAccount},
 };
 
-/// How long a login is kept, in seconds: its client may ask what became of it, and how many there were
-/// counts against a limit.
+/// How long a login is kept, in seconds. Its client may ask for the result, and the limits an hour count
+/// it.
 const KEPT_SECONDS: i64 = 24 * 3600;
 
 /// How a user proves to be the account's owner.
@@ -63,11 +63,11 @@ pub(crate) enum Stage {
     Expired,
 }
 
-/// What became of a login that was to begin.
+/// The result of beginning a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
     Yes,
-    /// There were too many in the last hour, of which the oldest began then, in Unix seconds.
+    /// There were too many in the last hour. The oldest of them began then, in Unix seconds.
     TooMany {
         oldest_at: i64,
     },
@@ -160,11 +160,10 @@ impl Store {
         )
     }
 
-    /// Uses up one of `limit` attempts at a login that waits; returns how many are left. `None`: it
-    /// waits no more, or there was none left.
+    /// Uses up one of `limit` attempts at a login that waits; returns how many are left. `None`: it no longer
+    /// waits, or no attempt was left.
     ///
-    /// It is to be called before an answer is looked at: of many that come at once, no more than
-    /// `limit` are.
+    /// Call it before comparing the code: of many concurrent answers, at most `limit` are compared.
     pub(crate) async fn take_attempt(
         &self,
         user_id: &str,

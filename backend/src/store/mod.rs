@@ -1,9 +1,9 @@
 //! The database: what the backend knows.
 //!
-//! One file of SQLite, or PostgreSQL; the queries are the same, in the dialect that both share (`$1`,
-//! `ON CONFLICT`, `RETURNING`), and [`engine`] is the one place that knows which it is. They go
-//! through sqlx's `Any`, which carries TEXT, BIGINT and BLOB, NULL included, as they are. It cannot
-//! read a BOOLEAN of SQLite, nor PostgreSQL's NUMERIC: no query selects one, and a sum is cast.
+//! A SQLite file, or PostgreSQL. The queries are the same, in the dialect that both share (`$1`,
+//! `ON CONFLICT`, `RETURNING`); only [`engine`] knows which database it is. They go through sqlx's `Any`,
+//! which reads TEXT, BIGINT and BLOB, and NULL, but neither SQLite's BOOLEAN nor PostgreSQL's NUMERIC: no
+//! query selects the former, and sums are cast.
 
 use sqlx::{Any, AnyPool, Transaction};
 
@@ -29,7 +29,7 @@ mod tests;
 use engine::Engine;
 pub(crate) use engine::{Database, sqlite_url};
 
-/// What went wrong below the queries. The text is for the log, never for a client.
+/// The database failed. The text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or failed a query.
@@ -38,13 +38,16 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("migrating the database: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// `DATABASE_URL` names PostgreSQL, which this build leaves out.
+    #[error("DATABASE_URL names PostgreSQL: build this program with the feature `postgres`")]
+    NoPostgres,
     /// `DATABASE_URL` names no database that this program knows.
     #[error("DATABASE_URL must begin with postgres:// or postgresql://")]
     UnknownDatabase,
 }
 
 impl StoreError {
-    /// Whether a text was refused for a NUL in it: PostgreSQL stores none.
+    /// Whether the database refused a text with a NUL in it, as PostgreSQL does.
     pub(crate) fn is_nul_in_text(&self) -> bool {
         // SQLSTATE character_not_in_repertoire.
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021"))
@@ -60,8 +63,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the database, making it if it is a file that is not there, and brings its schema up to
-    /// date.
+    /// Opens the database, creates a file that does not exist, and brings the schema up to date.
     pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
         engine::open(database).await
     }

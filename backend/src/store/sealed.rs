@@ -85,7 +85,7 @@ pub(crate) const SERVER_SECRET: SealedColumn = SealedColumn {
     by_row: true,
 };
 
-/// Every sealed column there is: what is missing here stays under its old key.
+/// Every sealed column. One that is missing here would keep its old key at a rotation.
 pub(crate) const COLUMNS: [SealedColumn; 8] = [
     BOT_TOKEN,
     API_HASH,
@@ -98,7 +98,7 @@ pub(crate) const COLUMNS: [SealedColumn; 8] = [
 ];
 
 row! {
-    /// A sealed secret and where it stands.
+    /// A sealed secret and its place.
     #[derive(Debug)]
     pub(crate) struct SealedValue {
         pub(crate) row_key: String,
@@ -145,8 +145,8 @@ impl Store {
             .await?)
     }
 
-    /// Puts `(value, resealed)` in place, each only where the value has not changed meanwhile; says
-    /// how many were.
+    /// Replaces each value by the resealed one, unless the stored value has changed. Returns how many were
+    /// replaced.
     pub(crate) async fn reseal(
         &self,
         column: SealedColumn,
@@ -182,7 +182,7 @@ impl Store {
         )
     }
 
-    /// Keeps a secret of the server's own, unless there is one with this name.
+    /// Stores a secret of the server's own, unless there is one with this name.
     pub(crate) async fn add_server_secret(
         &self,
         name: &str,
@@ -199,7 +199,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that secrets may be sealed under this key from now on.
+    /// Records that secrets may be sealed under this key from now on.
     pub(crate) async fn use_seal_key(&self, id: &str, label: &str) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO seal_keys (id, label, first_used) VALUES ($1, $2, $3) \
@@ -213,7 +213,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that nothing is sealed under any key but this one.
+    /// Records that nothing is sealed under another key than this one.
     pub(crate) async fn retire_other_seal_keys(&self, id: &str) -> Result<(), StoreError> {
         sqlx::query("UPDATE seal_keys SET retired_at = $1 WHERE id <> $2 AND retired_at IS NULL")
             .bind(unix_now())

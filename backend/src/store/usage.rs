@@ -11,8 +11,8 @@ use crate::{
     time::day_of,
 };
 
-/// The most bytes that a file, and all files of a day, count as: sums of many days stay far below
-/// the end of a BIGINT, and JSON readers know the number exactly.
+/// The most bytes that a file, and all files of a day, count as. Sums of many days stay far below the end of
+/// a BIGINT, and every JSON reader represents the number exactly.
 pub(crate) const MAX_BYTES: i64 = 1 << 53;
 
 row! {
@@ -63,7 +63,7 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// All that the user ever uploaded.
+    /// What the user has uploaded in total.
     pub(crate) async fn used(&self, user_id: &str) -> Result<Used, StoreError> {
         Ok(sqlx::query_as(
             "SELECT CAST(COALESCE(SUM(uploads), 0) AS BIGINT) AS uploads, \
@@ -99,7 +99,7 @@ impl Store {
             .await?)
     }
 
-    /// Gives the user another plan; says whether there are such a user and such a plan.
+    /// Changes the user's plan; says whether both exist.
     pub(crate) async fn set_plan(
         &self,
         user_id: &str,
@@ -147,7 +147,7 @@ pub(super) async fn count(
     .await?
     .rows_affected();
     if counted == 1 {
-        // It stops at the most: SQLite goes on in floating point at the end of a BIGINT.
+        // The sum stops at the maximum: SQLite would continue in floating point after the end of a BIGINT.
         sqlx::query(
             "INSERT INTO usage_days (user_id, day, uploads, bytes) VALUES ($1, $2, 1, $3) \
              ON CONFLICT (user_id, day) DO UPDATE SET uploads = usage_days.uploads + 1, \

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    http::client::http_client,
+    http_client::{HttpClientError, http_client},
     telegram::{BotApi, BotToken, BotUser, ChatInfo, TelegramError},
 };
 
@@ -42,11 +42,11 @@ impl HttpBotApi {
     /// The server at `base_url`.
     ///
     /// # Errors
-    /// When there can be no HTTP client.
-    pub fn new(base_url: &str) -> Result<Self, reqwest::Error> {
+    /// When there is no HTTP client for the URL.
+    pub fn new(base_url: &str) -> Result<Self, HttpClientError> {
         Ok(Self {
             base_url: base_url.trim_end_matches('/').to_owned(),
-            client: http_client(TIMEOUT)?,
+            client: http_client(base_url, TIMEOUT)?,
         })
     }
 

@@ -1,5 +1,5 @@
 //! A crowd: a thousand users, each with a token, a bot and a channel of its own, files of all sizes, the
-//! token before the file or behind it.
+//! token before the file or after it.
 
 use anyhow::Result;
 use testkit::random::Random;

@@ -188,7 +188,11 @@ async fn look_at_due(
 
 /// Takes over a message whose upload died before it could deliver it. `false` when neither the outbox
 /// nor the backend took it.
-async fn hand_over<H: Host>(context: &Context<'_, H>, host: &H, message: &Message) -> bool {
+pub(super) async fn hand_over<H: Host>(
+    context: &Context<'_, H>,
+    host: &H,
+    message: &Message,
+) -> bool {
     outbox::add(host, message).await.is_ok()
         || message
             .send(host, context.config, HAND_OVER_TIMEOUT_MS)

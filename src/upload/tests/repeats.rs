@@ -322,7 +322,7 @@ fn without_leave_the_closing_boundary_is_not_written() {
         bench.assert_nothing_stored();
         let line = bench.host.0.lines.borrow()[0].clone();
         assert!(line.contains("idempotency_not_recorded"), "{line}");
-        // As soon as it can be reached, behind the reply, the key is free.
+        // As soon as it can be reached, after the reply, the key is free.
         bench.host.0.objects_go_down_after.set(None);
         bench.host.run_deferred();
         bench.host.0.scripts_are_void();

@@ -1,6 +1,13 @@
 //! The queries, on each of the engines.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells one story, however long it is"
+)]
+
 use std::io::{self, Write};
+
+use testkit::postgres;
 
 use super::{
     audit::AuditEntry,
@@ -12,9 +19,6 @@ use super::{
     users::User,
     *,
 };
-
-#[cfg(unix)]
-mod postgres;
 
 #[tokio::test]
 async fn the_store_keeps_what_it_is_told_in_sqlite() {
@@ -283,6 +287,7 @@ async fn destinations_come_and_go(store: &Store, bob: &User) {
     assert_eq!(count("destination.x"), 4);
 }
 
+#[allow(clippy::too_many_lines, reason = "one story, best read in one piece")]
 async fn everything_of_a_user_goes_and_nothing_of_anothers(store: &Store, ada: &User, bob: &User) {
     let counts = async |user: &User| {
         let mut counts = Vec::new();

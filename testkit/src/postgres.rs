@@ -11,6 +11,7 @@ use std::{
 };
 
 use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
 
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// How often a server that starts is asked whether it is up, and how long in between.
@@ -18,26 +19,26 @@ const ATTEMPTS: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A server. One that was started ends with this value, and leaves nothing.
-pub(super) struct Server {
-    pub(super) url: String,
-    started: Option<(Child, PathBuf)>,
+pub struct Server {
+    /// Where it listens, with its first database.
+    pub url: String,
+    started: Option<(Child, TempDir)>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some((child, folder)) = &mut self.started {
+        if let Some((child, _)) = &mut self.started {
             // At once, but not by SIGKILL: that leaves its shared memory behind.
             let _ = Command::new("kill")
                 .args(["-QUIT", &child.id().to_string()])
                 .status();
             let _ = child.wait();
-            let _ = fs::remove_dir_all(folder);
         }
     }
 }
 
 /// A server that answers; `None` where there is none to start.
-pub(super) async fn server() -> Option<Server> {
+pub async fn server() -> Option<Server> {
     if let Ok(url) = env::var("TEST_DATABASE_URL") {
         return Some(Server { url, started: None });
     }
@@ -48,12 +49,11 @@ pub(super) async fn server() -> Option<Server> {
     } else {
         None
     };
-    let folder = env::temp_dir().join(format!("backend-mock-{}", uuid::Uuid::new_v4().simple()));
-    fs::create_dir_all(&folder).unwrap();
-    chown(&folder, user, None).unwrap();
+    let folder = TempDir::new().unwrap();
+    chown(folder.path(), user, None).unwrap();
     let command = |program: &str| {
         let mut command = Command::new(programs.join(program));
-        command.current_dir(&folder).stdin(Stdio::null());
+        command.current_dir(folder.path()).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         if let Some(user) = user {
             command.uid(user);

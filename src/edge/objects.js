@@ -67,31 +67,51 @@ export async function clear(state) {
   await Promise.all([state.storage.deleteAlarm(), state.storage.deleteAll()]);
 }
 
-// The first version kept the outbox in a table. Its events become entries of shard 0, in the form that
-// objects/outbox/entries.rs describes.
+// Takes over what the first version kept in tables.
 function takeOver(storage) {
-  const { kv, sql } = storage;
-  const tables = [...sql.exec("SELECT name FROM sqlite_master WHERE name = 'events'")];
-  if (tables.length === 0) return;
-  const digits = (number) => String(number).padStart(16, "0");
-  storage.transactionSync(() => {
-    const state = JSON.parse(kv.get("state") ?? '{"last_sequence":0,"pending":0,"parked":0}');
-    for (const { sequence: _, ...event } of [...sql.exec("SELECT * FROM events ORDER BY sequence")]) {
-      if (kv.get(`id/${event.id}`) !== undefined) continue;
-      const sequence = Math.max(state.last_sequence + 16, event.queued_at * 256);
-      state.last_sequence = sequence;
-      kv.put(`id/${event.id}`, String(sequence));
-      kv.put(`event/${digits(sequence)}`, JSON.stringify(event));
-      if (event.due_at === null) {
-        state.parked += 1;
-      } else {
-        state.pending += 1;
-        kv.put(`due/${digits(event.due_at)}/${digits(sequence)}`, "");
-      }
+  const tables = storage.sql.exec("SELECT name FROM sqlite_master WHERE name IN ('events', 'record')");
+  for (const { name } of [...tables]) {
+    storage.transactionSync(() => {
+      if (name === "events") takeOverEvents(storage);
+      else takeOverRecord(storage);
+      // Whatever became of the old alarm: the object looks at once for what is due.
+      storage.setAlarm(Date.now());
+    });
+  }
+}
+
+const digits = (number) => String(number).padStart(16, "0");
+
+// The events of the outbox become entries of shard 0, in the form that objects/outbox/entries.rs describes.
+function takeOverEvents({ kv, sql }) {
+  const state = JSON.parse(kv.get("state") ?? '{"last_sequence":0,"pending":0,"parked":0}');
+  for (const { sequence: _, ...event } of [...sql.exec("SELECT * FROM events ORDER BY sequence")]) {
+    if (kv.get(`id/${event.id}`) !== undefined) continue;
+    const sequence = Math.max(state.last_sequence + 16, event.queued_at * 256);
+    state.last_sequence = sequence;
+    kv.put(`id/${event.id}`, String(sequence));
+    kv.put(`event/${digits(sequence)}`, JSON.stringify(event));
+    if (event.due_at === null) {
+      state.parked += 1;
+    } else {
+      state.pending += 1;
+      kv.put(`due/${digits(event.due_at)}/${digits(sequence)}`, "");
     }
-    kv.put("state", JSON.stringify(state));
-    sql.exec("DROP TABLE events");
-    // Whatever became of the old alarm: the outbox looks at once what is due.
-    storage.setAlarm(Date.now());
-  });
+  }
+  kv.put("state", JSON.stringify(state));
+  sql.exec("DROP TABLE events");
+}
+
+// A record had an object of its own, which nobody asks any more. What matters of it is the message of
+// an upload that died before it could deliver it: it becomes an entry as objects/user/mod.rs describes.
+function takeOverRecord({ kv, sql }) {
+  const [row] = sql.exec("SELECT json FROM record");
+  sql.exec("DROP TABLE record");
+  const record = row && JSON.parse(row.json);
+  const undelivered = record?.phase.Done?.untold;
+  if (!undelivered) return;
+  record.phase.Done.undelivered = undelivered;
+  kv.put("key/first-version", JSON.stringify(record));
+  const overAt = Math.max(record.kept_until, undelivered.until);
+  kv.put(`due/${digits(Math.min(undelivered.hand_over_at, overAt))}/key/first-version`, "");
 }

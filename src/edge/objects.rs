@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 
 use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use js_sys::Promise;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -43,7 +44,7 @@ extern "C" {
         state: &JsValue,
         prefix: &str,
         after: Option<&str>,
-        limit: u32,
+        limit: i32,
     ) -> Result<String, JsValue>;
 
     #[wasm_bindgen(catch, js_name = setAlarm)]
@@ -86,24 +87,36 @@ impl Storage for State {
         &self,
         work: impl AsyncFnOnce(&mut Turn) -> Result<T, StorageFault>,
     ) -> Result<T, StorageFault> {
+        let mut work = Some(work);
+        let mut result = Err(StorageFault);
+        self.transaction(&mut |turn| {
+            if let Some(work) = work.take() {
+                // All that a turn waits for is ready at once.
+                result = work(turn).now_or_never().unwrap_or(Err(StorageFault));
+            }
+            result.is_ok()
+        })
+        .await?;
+        result
+    }
+}
+
+impl State {
+    /// Runs `work` in a transaction, which is kept when it returns `true`.
+    async fn transaction(
+        &self,
+        work: &mut dyn FnMut(&mut Turn) -> bool,
+    ) -> Result<(), StorageFault> {
         let mut turn = Turn {
             state: self.0.clone(),
             is_cleared: false,
         };
-        let mut work = Some(work);
-        let mut result = Err(StorageFault);
-        let kept = transaction(&self.0, &mut || {
-            if let Some(work) = work.take() {
-                // All that a turn waits for is ready at once.
-                result = work(&mut turn).now_or_never().unwrap_or(Err(StorageFault));
-            }
-            result.is_ok()
-        });
-        if kept.map_err(|error| fault(&error))? && turn.is_cleared {
+        let kept = transaction(&self.0, &mut || work(&mut turn)).map_err(|error| fault(&error))?;
+        if kept && turn.is_cleared {
             let cleared = JsFuture::from(clear(&self.0)).await;
             cleared.map_err(|error| fault(&error))?;
         }
-        result
+        Ok(())
     }
 }
 
@@ -127,7 +140,8 @@ impl Transaction for Turn {
     }
 
     async fn list(&mut self, range: Range<'_>) -> Result<Vec<(String, String)>, StorageFault> {
-        let limit = u32::try_from(range.limit).unwrap_or(u32::MAX);
+        // workerd's limit is a signed number.
+        let limit = i32::try_from(range.limit).unwrap_or(i32::MAX);
         let listed = list(&self.state, range.prefix, range.after, limit);
         parse(&listed.map_err(|error| fault(&error))?)
     }
@@ -177,24 +191,37 @@ impl<O: DurableObject> Instance<O> {
     fn fetch(&self, request: &web_sys::Request) -> Promise {
         let (runtime, state) = (self.runtime.clone(), State(self.state.clone()));
         let text = request.text();
-        future_to_promise(async move {
+        respond(Box::pin(async move {
             let question = JsFuture::from(text?).await?.as_string().unwrap_or_default();
             let config = shared(&runtime).map(|shared| &*shared.config);
-            let reply = serve::<O>(&runtime, config, &state, &question).await;
-            js::respond(reply.status, "", &reply.body).map(JsValue::from)
-        })
+            Ok(serve::<O>(&runtime, config, &state, &question).await)
+        }))
     }
 
     fn alarm(&self) -> Promise {
         let (runtime, state) = (self.runtime.clone(), State(self.state.clone()));
-        future_to_promise(async move {
+        settle(Box::pin(async move {
             let config = shared(&runtime).map(|shared| &*shared.config);
-            let woken = wake::<O>(&runtime, config, &state).await;
-            woken
-                .map(|()| JsValue::UNDEFINED)
-                .map_err(|StorageFault| js_sys::Error::new("the object's storage failed").into())
-        })
+            wake::<O>(&runtime, config, &state).await
+        }))
     }
+}
+
+/// The response of an object. The future has one type for all classes: each further one would add the
+/// whole machinery of a promise to the WebAssembly.
+fn respond(reply: LocalBoxFuture<'static, Result<ObjectReply, JsValue>>) -> Promise {
+    future_to_promise(async move {
+        let reply = reply.await?;
+        js::respond(reply.status, "", &reply.body).map(JsValue::from)
+    })
+}
+
+/// The end of an alarm.
+fn settle(woken: LocalBoxFuture<'static, Result<(), StorageFault>>) -> Promise {
+    future_to_promise(async move {
+        let failed = |StorageFault| js_sys::Error::new("the object's storage failed").into();
+        woken.await.map(|()| JsValue::UNDEFINED).map_err(failed)
+    })
 }
 
 fn shared(runtime: &Runtime) -> Result<&'static Shared, ConfigError> {

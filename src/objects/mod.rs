@@ -84,14 +84,24 @@ pub async fn ask<O: DurableObject>(
     question: &O::Question,
     timeout_ms: u32,
 ) -> Result<O::Answer, ObjectFault> {
+    let question = serde_json::to_string(question).map_err(|_| ObjectFault::Unreadable)?;
     let object = Object {
         binding: O::BINDING,
         name,
     };
-    let question = serde_json::to_string(question).map_err(|_| ObjectFault::Unreadable)?;
+    let answer = ask_in_text(host, object, question, timeout_ms).await?;
+    serde_json::from_str(&answer).map_err(|_| ObjectFault::NoAnswer)
+}
+
+async fn ask_in_text(
+    host: &impl Host,
+    object: Object<'_>,
+    question: String,
+    timeout_ms: u32,
+) -> Result<String, ObjectFault> {
     let reply = host.ask(object, question, timeout_ms).await?;
     match reply.status {
-        200 => serde_json::from_str(&reply.body).map_err(|_| ObjectFault::NoAnswer),
+        200 => Ok(reply.body),
         400 => Err(ObjectFault::Unreadable),
         500 => Err(ObjectFault::Failed),
         _ => Err(ObjectFault::NoAnswer),
@@ -105,10 +115,6 @@ pub async fn serve<O: DurableObject>(
     storage: &impl Storage,
     question: &str,
 ) -> ObjectReply {
-    let refuse = |status, why: &str| ObjectReply {
-        status,
-        body: json!({ "error": why }).to_string(),
-    };
     let Ok(question) = serde_json::from_str::<O::Question>(question) else {
         return refuse(400, "the question can't be read");
     };
@@ -124,6 +130,13 @@ pub async fn serve<O: DurableObject>(
     match answered.await {
         Ok(body) => ObjectReply { status: 200, body },
         Err(StorageFault) => refuse(500, "the storage failed"),
+    }
+}
+
+fn refuse(status: u16, why: &str) -> ObjectReply {
+    ObjectReply {
+        status,
+        body: json!({ "error": why }).to_string(),
     }
 }
 
@@ -146,6 +159,16 @@ pub async fn wake<O: DurableObject>(
         },
         Err(error) => error.to_string(),
     };
+    set_alarm_again(host, storage, O::BINDING, &why).await
+}
+
+/// Counts a failure of an alarm, and sets the next one.
+async fn set_alarm_again(
+    host: &impl Host,
+    storage: &impl Storage,
+    binding: &str,
+    why: &str,
+) -> Result<(), StorageFault> {
     let now = host.now();
     let failures = storage.turn(async |tx| {
         let before = tx.read::<AlarmFailures>(FAILURES_KEY).await?;
@@ -157,7 +180,7 @@ pub async fn wake<O: DurableObject>(
     let failures = failures.await?;
     let line = json!({
         "event": "alarm_failed",
-        "object": O::BINDING,
+        "object": binding,
         "failures": failures.count,
         "retryAfter": failures.pause_ms() / 1000,
         "why": why,

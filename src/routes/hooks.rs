@@ -83,33 +83,34 @@ async fn read<B: Body>(body: &mut B) -> Result<Vec<u8>, Error> {
 }
 
 async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Wanted {
+        action: Action,
+        #[serde(default)]
+        after: u64,
+        ids: Option<Vec<String>>,
+    }
     /// Only the worker itself adds events.
     #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case", tag = "action")]
-    enum Wanted {
-        List {
-            #[serde(default)]
-            after: u64,
-        },
-        Redrive {
-            ids: Option<Vec<String>>,
-        },
-        /// The ids are required, because without them it would empty the outbox.
-        Discard {
-            ids: Vec<String>,
-        },
+    #[serde(rename_all = "snake_case")]
+    enum Action {
+        List,
+        Redrive,
+        Discard,
     }
     let wanted: Wanted = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
-    let answer = match wanted {
-        Wanted::List { after } => outbox::list(host, after).await,
-        Wanted::Redrive { ids } => {
-            let redriven = outbox::redrive(host, ids).await;
+    let answer = match (wanted.action, wanted.ids) {
+        (Action::List, _) => outbox::list(host, wanted.after).await,
+        (Action::Redrive, ids) => {
+            let redriven = outbox::redrive(host, ids.as_deref()).await;
             redriven.map(|redriven| json!({ "redriven": redriven }).to_string())
         }
-        Wanted::Discard { ids } => {
+        (Action::Discard, Some(ids)) => {
             let discarded = outbox::discard(host, &ids).await;
             discarded.map(|discarded| json!({ "discarded": discarded }).to_string())
         }
+        // Without ids it would empty the outbox.
+        (Action::Discard, None) => return Err(Error::HookMalformed),
     };
     answer.map_err(Error::Outbox)
 }

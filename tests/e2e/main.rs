@@ -23,6 +23,7 @@ mod lanes;
 mod load;
 mod names;
 mod notifications;
+mod objects;
 mod orders;
 mod outbox;
 mod refusals;

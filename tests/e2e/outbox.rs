@@ -333,6 +333,8 @@ export class Outbox {
 }
 export class UserRecord {}
 export class Revocations {}
+export class UploadRecord {}
+export class UserUploads {}
 export default {
   fetch(request, env) {
     if (request.method === "GET") return new Response();
@@ -415,5 +417,81 @@ async fn events_that_the_first_version_left_are_taken_over() {
         })
         .await;
     assert_eq!(harness.notifications().await.len(), 3);
+    harness.finish().await;
+}
+
+/// The record of an idempotency key, in the first version: an object with this message.
+const FIRST_RECORD: &str = r#"
+export class Outbox {}
+export class Revocations {}
+export class UploadRecord {}
+export class UserUploads {}
+export class UserRecord {
+  constructor(state) {
+    this.storage = state.storage;
+  }
+  async fetch(request) {
+    this.storage.sql.exec("CREATE TABLE record (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), json TEXT NOT NULL)");
+    this.storage.sql.exec("INSERT INTO record VALUES (1, ?)", await request.text());
+    await this.storage.setAlarm(Date.now() + 3_000);
+    return new Response();
+  }
+  alarm() {
+    throw new Error("too early");
+  }
+}
+export default {
+  fetch(request, env) {
+    if (request.method === "GET") return new Response();
+    return env.USER_RECORDS.get(env.USER_RECORDS.idFromName("key")).fetch(request);
+  },
+};
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_a_record_of_the_first_version_left_is_delivered() {
+    let record = Module {
+        name: "index.js",
+        bytes: Bytes::from(FIRST_RECORD),
+    };
+    let record = Workerd::new(vec![record]).expect("workerd");
+    let mut harness = Harness::start(signed().host(record)).await;
+    let event = json!({
+        "id": "msg_1",
+        "userId": harness.demo.user_id,
+        "fileName": "a.bin",
+        "messageId": 1,
+        "fileId": "file-1",
+        "size": 7,
+        "mimeType": "text/plain",
+        "uploadedAt": "2026-11-24T12:00:00.000Z",
+    });
+    let now = unix_now() * 1000;
+    let record = json!({
+        "attempt": "a",
+        "phase": { "Done": {
+            "file": { "name": "a.bin", "size": 7 },
+            "reply": "{}",
+            "untold": {
+                "message": { "id": "msg_1", "body": event.to_string() },
+                "until": now,
+                "hand_over_at": now,
+            },
+        } },
+        "kept_until": now + 86_400_000,
+    });
+    let fill = Request::new("POST", "/").body(vec![Bytes::from(record.to_string())]);
+    assert_eq!(harness.send(&fill).await.status, 200);
+    let worker = Workerd::with_built_worker().expect("the built worker");
+    harness.restart_worker_in(worker).await;
+    let notifications = harness
+        .eventually("the notification", || async {
+            let all = harness.notifications().await;
+            (!all.is_empty()).then_some(all)
+        })
+        .await;
+    assert_eq!(notifications.len(), 1);
+    assert_eq!(notifications[0]["headers"]["webhook-id"], "msg_1");
+    assert_eq!(notifications[0]["body"]["fileId"], "file-1");
     harness.finish().await;
 }

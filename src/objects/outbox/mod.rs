@@ -113,10 +113,9 @@ pub async fn add<H: Host>(host: &H, message: &Message) -> Result<(), ObjectFault
 /// # Errors
 /// Why there is no answer.
 pub async fn list<H: Host>(host: &H, after: u64) -> Result<String, ObjectFault> {
-    let question = Question::List(after);
-    let asked = (0..SHARDS).map(|shard| ask_shard(host, shard, &question));
+    let questions = (0..SHARDS).map(|shard| (shard, Question::List(after)));
     let mut all = Page::default();
-    for answer in try_join_all(asked).await? {
+    for (_, answer) in ask_shards(host, questions.collect()).await? {
         let Answer::Listed(page) = answer else {
             return Err(ObjectFault::NoAnswer);
         };
@@ -134,12 +133,14 @@ pub async fn list<H: Host>(host: &H, after: u64) -> Result<String, ObjectFault> 
 ///
 /// # Errors
 /// Why not; some may then be tried, others not.
-pub async fn redrive<H: Host>(host: &H, ids: Option<Vec<String>>) -> Result<usize, ObjectFault> {
-    if let Some(ids) = ids {
-        return change(host, &ids, Question::Redrive).await;
-    }
-    let all = (0..SHARDS).map(|shard| redrive_shard(host, shard));
-    Ok(try_join_all(all).await?.into_iter().sum())
+pub async fn redrive<H: Host>(host: &H, ids: Option<&[String]>) -> Result<usize, ObjectFault> {
+    let questions = match ids {
+        Some(ids) => by_shard(ids, Question::Redrive),
+        None => (0..SHARDS)
+            .map(|shard| (shard, Question::RedriveAll(0)))
+            .collect(),
+    };
+    change(host, questions).await
 }
 
 /// Removes the events with these `webhook-id`s. Returns how many there were.
@@ -147,45 +148,49 @@ pub async fn redrive<H: Host>(host: &H, ids: Option<Vec<String>>) -> Result<usiz
 /// # Errors
 /// Why not; some may then be gone, others not.
 pub async fn discard<H: Host>(host: &H, ids: &[String]) -> Result<usize, ObjectFault> {
-    change(host, ids, Question::Discard).await
+    change(host, by_shard(ids, Question::Discard)).await
 }
 
-async fn redrive_shard<H: Host>(host: &H, shard: u64) -> Result<usize, ObjectFault> {
-    let (mut redriven, mut after) = (0, 0);
-    loop {
-        let answer = ask_shard(host, shard, &Question::RedriveAll(after)).await?;
-        let Answer::Changed { events, next } = answer else {
-            return Err(ObjectFault::NoAnswer);
-        };
-        redriven += events;
-        match next {
-            Some(next) => after = next,
-            None => return Ok(redriven),
-        }
-    }
+/// The question for each shard that may have some of these events.
+fn by_shard(ids: &[String], question: impl Fn(Vec<String>) -> Question) -> Vec<(u64, Question)> {
+    let questions = (0..SHARDS).filter_map(|shard| {
+        // Shard 0 also has the events of the version that had no other.
+        let may_be_there = |id: &&String| shard == 0 || shard_of(id) == shard;
+        let ids: Vec<String> = ids.iter().filter(may_be_there).cloned().collect();
+        (!ids.is_empty()).then(|| (shard, question(ids)))
+    });
+    questions.collect()
 }
 
-/// Asks the shards that may have these events.
+/// Asks until nothing is left to be changed, and counts what was.
 async fn change<H: Host>(
     host: &H,
-    ids: &[String],
-    question: impl Fn(Vec<String>) -> Question,
+    mut questions: Vec<(u64, Question)>,
 ) -> Result<usize, ObjectFault> {
-    let asked = (0..SHARDS).filter_map(|shard| {
-        // Shard 0 also has the events of the version that had no other.
-        let is_there = |id: &&String| shard == 0 || shard_of(id) == shard;
-        let ids: Vec<String> = ids.iter().filter(is_there).cloned().collect();
-        let question = (!ids.is_empty()).then(|| question(ids))?;
-        Some(async move { ask_shard(host, shard, &question).await })
-    });
     let mut changed = 0;
-    for answer in try_join_all(asked).await? {
-        let Answer::Changed { events, .. } = answer else {
-            return Err(ObjectFault::NoAnswer);
-        };
-        changed += events;
+    while !questions.is_empty() {
+        let mut rest = Vec::new();
+        for (shard, answer) in ask_shards(host, questions).await? {
+            let Answer::Changed { events, next } = answer else {
+                return Err(ObjectFault::NoAnswer);
+            };
+            changed += events;
+            rest.extend(next.map(|next| (shard, Question::RedriveAll(next))));
+        }
+        questions = rest;
     }
     Ok(changed)
+}
+
+async fn ask_shards<H: Host>(
+    host: &H,
+    questions: Vec<(u64, Question)>,
+) -> Result<Vec<(u64, Answer)>, ObjectFault> {
+    let asked = questions.into_iter().map(async |(shard, question)| {
+        let answer = ask_shard(host, shard, &question).await?;
+        Ok((shard, answer))
+    });
+    try_join_all(asked).await
 }
 
 async fn ask_shard<H: Host>(

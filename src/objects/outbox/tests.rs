@@ -60,7 +60,8 @@ fn owned(ids: &[&str]) -> Vec<String> {
 }
 
 fn redrive(host: &TestHost, ids: Option<&[&str]>) -> usize {
-    let redriven = host.run(outbox::redrive(host, ids.map(owned)));
+    let ids = ids.map(owned);
+    let redriven = host.run(outbox::redrive(host, ids.as_deref()));
     redriven.expect("an answer")
 }
 

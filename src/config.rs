@@ -220,16 +220,7 @@ impl Config {
                 CLOUD_REQUEST_BYTES - ENVELOPE_BYTES,
                 1..=LOCAL_REQUEST_BYTES,
             )?,
-            cache_policy: CachePolicy {
-                ttl_ms: 1000 * number(&get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
-                max_stale_ms: 1000
-                    * number(
-                        &get,
-                        "CREDENTIALS_MAX_STALE_SECONDS",
-                        86_400,
-                        0..=30 * 86_400,
-                    )?,
-            },
+            cache_policy: cache_policy(&get)?,
             credentials_timeout_ms: number(&get, "CREDENTIALS_TIMEOUT_MS", 5000, 1..=60_000)?,
             telegram_timeout_ms: number(&get, "TELEGRAM_TIMEOUT_MS", 60_000, 1..=600_000)?,
             upload_timeout_ms: number(&get, "UPLOAD_TIMEOUT_MS", 1_800_000, 1000..=14_400_000)?,
@@ -248,10 +239,7 @@ impl Config {
                     1..=MAX_UPLOAD_TTL_SECONDS,
                 )?,
             chat_messages_per_minute: number(&get, "CHAT_MESSAGES_PER_MINUTE", 20, 1..=60_000)?,
-            idempotency_policy: RecordPolicy {
-                lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
-                ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
-            },
+            idempotency_policy: idempotency_policy(&get)?,
             part_bytes: number(
                 &get,
                 "PART_BYTES",
@@ -270,6 +258,28 @@ impl Config {
             integrity: integrity(get("INTEGRITY").as_deref())?,
         })
     }
+}
+
+fn cache_policy(get: &impl Fn(&'static str) -> Option<String>) -> Result<CachePolicy, ConfigError> {
+    Ok(CachePolicy {
+        ttl_ms: 1000 * number(get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
+        max_stale_ms: 1000
+            * number(
+                get,
+                "CREDENTIALS_MAX_STALE_SECONDS",
+                86_400,
+                0..=30 * 86_400,
+            )?,
+    })
+}
+
+fn idempotency_policy(
+    get: &impl Fn(&'static str) -> Option<String>,
+) -> Result<RecordPolicy, ConfigError> {
+    Ok(RecordPolicy {
+        lease_ms: 1000 * number(get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
+        ttl_ms: 1000 * number(get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
+    })
 }
 
 fn problem(setting: &'static str, problem: impl Into<String>) -> ConfigError {

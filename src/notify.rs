@@ -1,4 +1,4 @@
-//! The notification: telling the backend what was stored.
+//! Notifies the backend of stored files.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ const LATER_TRY_TIMEOUT_MS: u32 = 5_000;
 /// grants to work after the reply (developers.cloudflare.com, "ctx.waitUntil").
 const LATER_TRY_PAUSES_MS: [u32; 3] = [1_000, 3_000, 7_000];
 
-/// Whether the backend knows.
+/// Whether the backend has been notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Notified {

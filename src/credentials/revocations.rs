@@ -1,10 +1,9 @@
-//! Users whose credentials have changed, so that every isolate drops what it has of them.
+//! Makes every isolate forget the credentials of users whose bot, channel or key has changed.
 //!
-//! The backend says so to whichever isolate it reaches (`POST /hooks/credentials`). One durable object
-//! remembers it under a growing version. Each isolate asks that object for what is newer than it
-//! knows, beside an upload and not in front of it, every [`REFRESH_MS`]; one that had nothing to do
-//! for a minute asks before it uses what it has. So nobody uploads with credentials that were
-//! revoked more than a minute ago.
+//! The backend's hook (`POST /hooks/credentials`) reaches one isolate. A durable object remembers the
+//! user under a growing version. Each isolate asks that object for newer versions every [`REFRESH_MS`],
+//! while an upload runs and not before it. An isolate that was idle for a minute asks before it uses its
+//! cached credentials. So no upload begins with credentials that were revoked more than a minute ago.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,23 +13,24 @@ use crate::host::{Host, ObjectFault, UnixMillis};
 use crate::objects;
 use crate::objects::revocations::{NAME, News, Question, Version};
 
-/// How often an isolate that is busy asks, in milliseconds.
+/// How often a busy isolate asks, in milliseconds.
 const REFRESH_MS: u64 = 20_000;
-/// What an isolate knows holds for so long, in milliseconds.
+/// How long an answer of the object is recent enough, in milliseconds.
 const HOLDS_MS: u64 = 60_000;
-/// How long an upload waits for the object when it has to, in milliseconds.
+/// How long an upload waits for the object, if it has to, in milliseconds.
 const ASK_TIMEOUT_MS: u32 = 2_000;
+
 /// What an isolate knows.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    /// When it was first used. What is cached is no older than that.
+    /// When it was first used. No cached credentials are older.
     began_at: Cell<Option<UnixMillis>>,
     version: RefCell<Option<Version>>,
     /// When the object was asked last.
     asked_at: Cell<Option<UnixMillis>>,
     /// When it answered last.
     known_at: Cell<Option<UnixMillis>>,
-    /// There is no object to ask.
+    /// Whether there is no object to ask.
     unbound: Cell<bool>,
 }
 
@@ -38,12 +38,14 @@ pub struct Revocations {
 #[derive(Debug, PartialEq, Eq)]
 enum Due {
     No,
-    Beside,
-    Before,
+    /// While the upload runs.
+    Meanwhile,
+    /// Before the upload uses its credentials.
+    First,
 }
 
 impl Revocations {
-    /// What an upload has to do. It has then claimed the asking.
+    /// When this upload has to ask. If it has to, other uploads do not.
     fn due(&self, now: UnixMillis) -> Due {
         let is_within = |time: &Cell<Option<UnixMillis>>, ms| {
             time.get().is_some_and(|at| now.saturating_sub(at) < ms)
@@ -58,9 +60,9 @@ impl Revocations {
         }
         self.asked_at.set(Some(now));
         if is_within(&self.known_at, HOLDS_MS) {
-            Due::Beside
+            Due::Meanwhile
         } else {
-            Due::Before
+            Due::First
         }
     }
 }
@@ -69,8 +71,8 @@ impl Revocations {
 pub async fn refresh<H: Host>(host: &H, known: &Rc<Revocations>, cache: &Rc<RefCell<Cache>>) {
     match known.due(host.now()) {
         Due::No => {}
-        Due::Before => learn(host, known, cache).await,
-        Due::Beside => {
+        Due::First => learn(host, known, cache).await,
+        Due::Meanwhile => {
             let (host2, known, cache) = (host.clone(), Rc::clone(known), Rc::clone(cache));
             host.defer(async move { learn(&host2, &known, &cache).await });
         }
@@ -89,7 +91,7 @@ async fn learn<H: Host>(host: &H, known: &Revocations, cache: &RefCell<Cache>) {
             known.unbound.set(true);
             return;
         }
-        // The next upload asks again; uploads don't wait until the object is well.
+        // The next upload asks again. Uploads do not wait for the object to recover.
         Err(_) => None,
     };
     let Some(news) = news else { return };
@@ -102,10 +104,10 @@ async fn learn<H: Host>(host: &H, known: &Revocations, cache: &RefCell<Cache>) {
     known.known_at.set(Some(host.now()));
 }
 
-/// Tells every isolate to drop what it has of this user. This one does at once.
+/// Makes every isolate forget this user's credentials. This one forgets them at once.
 ///
 /// # Errors
-/// Why the others may not hear of it.
+/// Why the others may not learn of it.
 pub async fn revoke<H: Host>(
     host: &H,
     cache: &RefCell<Cache>,

@@ -16,6 +16,7 @@ const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 impl Error {
     /// The error as a reply shows it.
     #[must_use]
+    #[allow(clippy::too_many_lines, reason = "a table, with a line for each error")]
     pub fn describe(&self) -> Description {
         match self {
             Self::NotFound => rows::NOT_FOUND.describe(),

@@ -640,7 +640,7 @@ pub(super) const DESTINATION_CHANGED: Row = Row {
     status: 409,
     code: "destination_changed",
     retryable: false,
-    error: "The bot or the channel is another than when the upload began",
+    error: "The bot or the channel has changed since the upload began",
     hint: "The parts of one file stay in one channel. Begin a new upload.",
 };
 
@@ -648,15 +648,15 @@ pub(super) const OFFSET_MISMATCH: Row = Row {
     status: 409,
     code: "offset_mismatch",
     retryable: false,
-    error: "The upload's offset is another",
-    hint: "Continue at the upload's offset.",
+    error: "The offset does not match the upload's offset",
+    hint: "Continue at the upload's own offset, which Upload-Offset names.",
 };
 
 pub(super) const UPLOAD_LOCKED: Row = Row {
     status: 409,
     code: "upload_locked",
     retryable: true,
-    error: "Another request appends to this upload",
+    error: "Another request is appending to this upload",
     hint: "Try again after retryAfter seconds. If the other connection is dead, yours takes its place.",
 };
 
@@ -672,31 +672,31 @@ pub(super) const UPLOAD_COMPLETE: Row = Row {
     status: 409,
     code: "upload_complete",
     retryable: false,
-    error: "All bytes of the upload are there",
-    hint: "Nothing is left to send.",
+    error: "The upload is complete",
+    hint: "There is nothing left to send.",
 };
 
 pub(super) const UPLOAD_INCOMPLETE: Row = Row {
     status: 400,
     code: "upload_incomplete",
     retryable: false,
-    error: "Not all bytes of the upload are there",
-    hint: "Send what is missing.",
+    error: "The upload is not complete",
+    hint: "Send the missing bytes.",
 };
 
 pub(super) const LENGTH_EXCEEDED: Row = Row {
     status: 413,
     code: "length_exceeded",
     retryable: false,
-    error: "The upload is longer than it was to be",
-    hint: "The length can't change. Begin a new upload.",
+    error: "The upload is longer than its announced length",
+    hint: "The length cannot change. Begin a new upload.",
 };
 
 pub(super) const LENGTH_MISMATCH: Row = Row {
     status: 400,
     code: "length_mismatch",
     retryable: false,
-    error: "The upload's length is another than what was said before",
+    error: "The length differs from the upload's announced length",
     hint: "Send the same length, or the same number of chunks, in each request.",
 };
 
@@ -712,7 +712,7 @@ pub(super) const TOO_MANY_PARTS: Row = Row {
     status: 413,
     code: "too_many_parts",
     retryable: false,
-    error: "The upload has as many parts as a file may have",
+    error: "The upload has reached the largest number of parts",
     hint: "Each request makes at least one part. Begin a new upload, and send more bytes in each request.",
 };
 
@@ -728,7 +728,7 @@ pub(super) const CHUNK_STORED: Row = Row {
     status: 409,
     code: "chunk_stored",
     retryable: false,
-    error: "The chunk is there already",
+    error: "The chunk is already stored",
     hint: "Continue with the next one.",
 };
 
@@ -736,7 +736,7 @@ pub(super) const WRONG_UPLOAD_KIND: Row = Row {
     status: 403,
     code: "wrong_upload_kind",
     retryable: false,
-    error: "This upload takes no such bytes",
+    error: "This upload does not accept these bytes",
     hint: "A final upload consists of partial ones, and a chunked one of chunks.",
 };
 
@@ -744,7 +744,7 @@ pub(super) const RESUMABLE_UNAVAILABLE: Row = Row {
     status: 501,
     code: "resumable_unavailable",
     retryable: false,
-    error: "This worker has no resumable uploads",
+    error: "This worker does not support resumable uploads",
     hint: "Upload without them. A deployer can bind the Durable Object classes as wrangler.toml does.",
 };
 
@@ -760,7 +760,7 @@ pub(super) const BAD_UPLOAD_HEADER: Row = Row {
     status: 400,
     code: "bad_upload_header",
     retryable: false,
-    error: "Malformed request: a header can't be used",
+    error: "Malformed request: a header cannot be used",
     hint: "The protocol that the request speaks defines how the header is written.",
 };
 
@@ -792,7 +792,7 @@ pub(super) const DIGEST_MISMATCH: Row = Row {
     status: 400,
     code: "digest_mismatch",
     retryable: true,
-    error: "The digest of the body is another",
+    error: "The digest does not match the body",
     hint: "Nothing of this request was stored. Send it again.",
 };
 
@@ -800,7 +800,7 @@ pub(super) const BAD_CHUNK_FIELD: Row = Row {
     status: 400,
     code: "bad_chunk_field",
     retryable: false,
-    error: "Malformed request: a field can't be used",
+    error: "Malformed request: a field cannot be used",
     hint: "Send uploadId, chunkIndex, totalChunks, fileName and fileSize with each chunk.",
 };
 

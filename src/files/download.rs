@@ -70,7 +70,7 @@ impl FileStore {
             })
             .await;
         if let Err(error) = &served {
-            LogLine::refused(caller, error).write(host, Ok(()));
+            LogLine::refused(caller, error).write(host, true);
         }
         served
     }
@@ -262,7 +262,7 @@ async fn answer<H: Host>(
     let Head { reply, bytes } = head;
     log.status = reply.status;
     let Some(bytes) = bytes else {
-        log.write(&bot.host, Ok(()));
+        log.write(&bot.host, true);
         return Ok(reply.into());
     };
     log.bytes = bytes.end - bytes.start;
@@ -282,7 +282,7 @@ async fn answer<H: Host>(
     let host = bot.host.clone();
     host.defer(async move {
         let pumped = pump(&bot, first, slices, sink).await;
-        log.write(&bot.host, pumped);
+        log.write(&bot.host, pumped.is_ok());
     });
     Ok(Served {
         reply,
@@ -374,8 +374,8 @@ impl LogLine {
         }
     }
 
-    fn write<H: Host>(mut self, host: &H, pumped: Result<(), Interrupted>) {
-        if pumped.is_err() {
+    fn write<H: Host>(mut self, host: &H, is_whole: bool) {
+        if !is_whole {
             self.code = Some("download_interrupted");
         }
         self.ms = self.began.map(|began| host.now().saturating_sub(began));

@@ -36,8 +36,8 @@ impl IdempotencyKey {
     }
 }
 
-/// An upload as the record of its key knows it. Without a key there is no record, and every method
-/// returns at once.
+/// An upload that may have a key, and what its record knows. Without a key there is no record, and every
+/// method returns at once.
 pub struct Attempt<'a, H: Host> {
     host: &'a H,
     key: Option<IdempotencyKey>,
@@ -129,10 +129,10 @@ impl<'a, H: Host> Attempt<'a, H> {
         }
     }
 
-    /// Asks for leave to write the closing boundary. Without it the boundary must not be written.
+    /// Asks for permission to write the closing boundary. Without it the boundary must not be written.
     ///
     /// # Errors
-    /// [`Error::IdempotencyInProgress`] when another upload has taken the key meanwhile, and
+    /// [`Error::IdempotencyInProgress`] if another upload has taken the key meanwhile, or
     /// [`Error::Idempotency`].
     pub async fn commit(&self, name: &str, size: u64) -> Result<(), Error> {
         if !self.is_under_way.get() {
@@ -204,7 +204,7 @@ impl<'a, H: Host> Attempt<'a, H> {
         loop {
             self.host.sleep(pause_ms).await;
             if self.is_under_way.get() {
-                // When the key is lost, the leave to commit is refused.
+                // If the key is lost, the permission to commit is refused.
                 let _ = self.step(Step::Renew).await;
             }
         }

@@ -1,4 +1,4 @@
-//! Requests from the backend itself, signed as Standard Webhooks with the secret that both share.
+//! Requests from the backend, signed as Standard Webhooks with the shared secret.
 //!
 //! `POST /hooks/outbox` shows what the outbox has (`{"action":"list"}`), tries it at once
 //! (`{"action":"redrive"}`), or removes events from it (`{"action":"discard","ids":["…"]}`).
@@ -30,7 +30,7 @@ pub enum Hook {
 /// Answers a hook with JSON.
 ///
 /// # Errors
-/// Why not. Then nothing was done.
+/// Why the hook was refused. Then nothing was done.
 pub(super) async fn serve<H: Host>(
     request: &Request<'_, H>,
     hook: Hook,
@@ -83,7 +83,7 @@ async fn read<B: Body>(body: &mut B) -> Result<Vec<u8>, Error> {
 }
 
 async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> {
-    /// Nobody adds an event but the worker itself.
+    /// Only the worker itself adds events.
     #[derive(Deserialize)]
     #[serde(rename_all = "snake_case", tag = "action")]
     enum Wanted {
@@ -94,7 +94,7 @@ async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> 
         Redrive {
             ids: Option<Vec<String>>,
         },
-        /// Without ids it would empty the outbox: they have to be named.
+        /// The ids are required, because without them it would empty the outbox.
         Discard {
             ids: Vec<String>,
         },
@@ -114,7 +114,7 @@ async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> 
     answer.map_err(Error::Outbox)
 }
 
-/// Answers `propagated: false` where only this isolate could be told.
+/// Answers `propagated: false` if only this isolate forgets the credentials.
 async fn revoke_credentials<H: Host>(
     host: &H,
     shared: &Shared,

@@ -14,7 +14,7 @@ use telestore_worker::multipart::testing::naive_form;
 use telestore_worker::routes;
 use telestore_worker::routes::table::{Route, route};
 use telestore_worker::testing::{End, Script, TestBody, TestHost, Upload, answer};
-use telestore_worker::upload::Content;
+use telestore_worker::upload::{Content, RawFile};
 
 use crate::bot_api;
 use crate::bytes::{chance, find, split_once};
@@ -61,18 +61,7 @@ pub fn run(data: &[u8]) {
         }
         Ok(_) if end == End::Gone => None,
         Ok(Route::Upload(Content::Form { boundary })) => expected_of_form(&head, &boundary, body),
-        Ok(Route::Upload(Content::Raw(raw))) => {
-            let part = FilePart {
-                name: Some(raw.name).filter(|name| !name.is_empty()),
-                content_type: None,
-            };
-            let fields = Fields {
-                user_id: raw.user_id,
-                caption: raw.caption,
-                ..Fields::default()
-            };
-            expected(&head, part, body, fields)
-        }
+        Ok(Route::Upload(Content::Raw(raw))) => expected_of_raw(&head, raw, body),
         Err(_) => None,
     };
     let uploads = host.0.uploads.borrow();
@@ -132,6 +121,19 @@ struct Expected {
     own_name: String,
     content: Vec<u8>,
     caption: String,
+}
+
+fn expected_of_raw(head: &RequestHead, raw: RawFile, body: &[u8]) -> Option<Expected> {
+    let part = FilePart {
+        name: Some(raw.name).filter(|name| !name.is_empty()),
+        content_type: None,
+    };
+    let fields = Fields {
+        user_id: raw.user_id,
+        caption: raw.caption,
+        ..Fields::default()
+    };
+    expected(head, part, body, fields)
 }
 
 /// What a form brings about; `None` when it has to be refused.

@@ -199,7 +199,7 @@ fn the_replies_are_the_contracts() {
 fn what_is_not_complete_is_not_said_to_be() {
     let reply = complete_reply(&id(), &state(&[0], 2), "r1");
     assert_eq!(reply.status, 400);
-    assert!(reply.body.contains("Not all bytes of the upload are there"));
+    assert!(reply.body.contains("The upload is not complete"));
     let reply = complete_reply(&id(), &state(&[0, 1], 2), "r1");
     assert_eq!(reply.status, 200);
     assert!(reply.body.contains(r#""status":"uploading""#));

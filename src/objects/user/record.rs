@@ -7,9 +7,9 @@
 //!        lease ends                             └── lose, or the lease ends ──▶ unknown
 //! ```
 //!
-//! Each upload is an *attempt*, and asks for leave before it writes the closing boundary to Telegram.
-//! When its lease has ended, another attempt may have taken the key: the first one then gets no leave,
-//! and nothing of it is stored. After an attempt got leave, no other attempt begins, unless the first
+//! Each upload is an *attempt*, and asks for permission before it writes the closing boundary to Telegram.
+//! When its lease has ended, another attempt may have taken the key: the first one then gets no permission,
+//! and nothing of it is stored. After an attempt got permission, no other attempt begins, unless the first
 //! one says that nothing was stored. So a key stores one message at most.
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub enum Step {
     Begin,
     /// It is still alive.
     Renew,
-    /// It asks for leave to write the closing boundary.
+    /// It asks for permission to write the closing boundary.
     Commit(File),
     /// It failed, and nothing was stored: the key is free again.
     Free,
@@ -61,7 +61,7 @@ pub struct Kept {
     pub is_final: bool,
 }
 
-/// What an attempt is told.
+/// The answer to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -131,7 +131,7 @@ impl Record {
         let record = record.filter(|record| !record.is_over(now));
         match (record, step) {
             (None, Step::Begin) => (Some(Self::begun(attempt, now, policy)), Verdict::Granted),
-            // It was overtaken, or forgotten: it has no leave, and nothing to change.
+            // It was overtaken, or forgotten: it has no permission, and nothing to change.
             (None, _) => (None, overtaken),
             (Some(record), step) if record.attempt == attempt => record.own(step, now, policy),
             (Some(record), Step::Begin) => match record.seen_by_others(now) {
@@ -201,7 +201,7 @@ impl Record {
         (Some(record), Verdict::Granted)
     }
 
-    /// What another attempt is told; `None` when it may take the key.
+    /// The answer to another attempt; `None` if it may take the key.
     fn seen_by_others(&self, now: UnixMillis) -> Option<Verdict> {
         if let Some(until) = self.alive_until().filter(|until| now < *until) {
             let seconds = (until - now).div_ceil(1000).min(MAX_RETRY_AFTER_SECONDS);
@@ -222,7 +222,7 @@ impl Record {
     }
 
     /// Until when its upload counts as alive, unless it has ended. An upload whose file is stored may
-    /// still have to tell the backend: its reply is known after that.
+    /// still have to notify the backend: its reply is known after that.
     fn alive_until(&self) -> Option<UnixMillis> {
         match &self.phase {
             Phase::Running { until } | Phase::Committing { until, .. } => Some(*until),

@@ -241,6 +241,7 @@ impl Bench {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn a_check_finds_what_an_upload_would_run_into() {
     let ok = "ok";
     let unknown = "unknown";

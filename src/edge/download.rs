@@ -137,7 +137,7 @@ impl ReplySink for ReplyStream {
 impl Drop for ReplyStream {
     fn drop(&mut self) {
         if !self.closed {
-            js::ignore(&self.writable.abort());
+            js::break_off(&self.writable);
         }
     }
 }

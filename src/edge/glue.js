@@ -106,6 +106,13 @@ export function pipe(body, writable) {
   return body.pipeTo(writable, { preventClose: true });
 }
 
+// Breaks a body off, so that the client sees that its end is missing. workerd takes an error that is marked so for a lost connection,
+// and all others for a fault of the worker, which it writes to its log.
+export function breakOff(writable) {
+  const reason = Object.assign(new Error("The file's end is missing"), { retryable: true });
+  ignore(writable.abort(reason));
+}
+
 const CUT_READ_BYTES = 256 * 1024;
 
 // The bytes from `start` to `end`, of a body that has others around them.
@@ -125,7 +132,8 @@ export async function pipeRange(body, writable, start, end) {
     }
     writer.releaseLock();
   } catch (error) {
-    ignore(writer.abort(error));
+    writer.releaseLock();
+    breakOff(writable);
     throw error;
   } finally {
     ignore(reader.cancel());

@@ -110,6 +110,9 @@ extern "C" {
         writable: &web_sys::WritableStream,
     ) -> Promise;
 
+    #[wasm_bindgen(js_name = breakOff)]
+    pub(super) fn break_off(writable: &web_sys::WritableStream);
+
     #[wasm_bindgen(js_name = pipeRange)]
     pub(super) fn pipe_range(
         body: &web_sys::ReadableStream,

@@ -15,6 +15,7 @@ mod hook;
 
 mod credentials;
 mod disconnects;
+mod download;
 mod framing;
 mod idempotency;
 mod isolates;

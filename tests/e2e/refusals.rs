@@ -61,8 +61,8 @@ async fn what_is_no_route_is_told_apart() {
     let multipart = "multipart/form-data; boundary=x";
     let rows = vec![
         row(
-            "GET /",
-            Request::new("GET", "/"),
+            "DELETE /",
+            Request::new("DELETE", "/"),
             405,
             "method_not_allowed",
             "Method not allowed",
@@ -186,7 +186,7 @@ async fn what_is_no_route_is_told_apart() {
     ];
     assert_refused(&harness, rows).await;
     for (method, target, allow) in [
-        ("GET", "/", "POST, OPTIONS"),
+        ("PUT", "/", "GET, HEAD, POST, OPTIONS"),
         ("PATCH", "/upload", "POST, OPTIONS"),
         ("GET", "/upload/a", "PUT, OPTIONS"),
         ("DELETE", "/health", "GET, HEAD, OPTIONS"),

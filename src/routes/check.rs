@@ -106,10 +106,18 @@ impl Check {
 /// Answers with what it finds.
 ///
 /// # Errors
-/// [`Error::TokenRequired`], and whatever else is wrong with the request itself.
+/// [`Error::TokenRequired`], [`Error::RateLimited`], and whatever else is wrong with the request
+/// itself.
 pub(super) async fn serve<H: Host>(request: &Request<'_, H>) -> Result<Reply, Error> {
+    let (host, shared) = (request.host, request.shared()?);
     let token = header_token(request.head)?.ok_or(Error::TokenRequired)?;
-    let findings = check(request.host, request.shared()?, &token, request.id).await;
+    let known = shared.credentials.obtain(host, &token).await;
+    if let Ok((credentials, _)) = &known
+        && !host.admits(&credentials.user_id).await
+    {
+        return Err(Error::RateLimited);
+    }
+    let findings = check(host, shared, &token, known, request.id).await;
     Ok(Reply::json(200, &findings))
 }
 
@@ -117,9 +125,10 @@ async fn check<H: Host>(
     host: &H,
     shared: &Shared,
     token: &AuthToken,
+    known: Found,
     request_id: &str,
 ) -> Findings {
-    let (backend, found) = ask_backend(host, shared, token).await;
+    let (backend, found) = ask_backend(host, shared, token, known).await;
     let checks = match found {
         Ok((credentials, source)) => {
             let [bot, channel, post] = ask_telegram(host, shared, &credentials).await;
@@ -167,8 +176,12 @@ async fn check<H: Host>(
 }
 
 /// Asks the backend even if the cache has an answer, to find out whether it can be reached.
-async fn ask_backend<H: Host>(host: &H, shared: &Shared, token: &AuthToken) -> (Check, Found) {
-    let known = shared.credentials.obtain(host, token).await;
+async fn ask_backend<H: Host>(
+    host: &H,
+    shared: &Shared,
+    token: &AuthToken,
+    known: Found,
+) -> (Check, Found) {
     let asked = match &known {
         Ok((_, Source::Hit)) => shared.credentials.fetch(host, token).await,
         other => other.clone(),

@@ -20,7 +20,7 @@ use crate::host::{Object, ObjectFault, ObjectReply, UnixMillis};
 use crate::isolate::Shared;
 use crate::objects::{
     DurableObject, Range, Storage, StorageFault, Transaction, outbox, parse, revocations, serve,
-    upload, user, user_uploads, wake,
+    user, wake,
 };
 
 #[wasm_bindgen(module = "/src/edge/objects.js")]
@@ -258,5 +258,3 @@ macro_rules! durable_object {
 durable_object!(Outbox, outbox::Outbox);
 durable_object!(Revocations, revocations::Revocations);
 durable_object!(UserRecord, user::UserRecord);
-durable_object!(UploadRecord, upload::UploadRecord);
-durable_object!(UserUploads, user_uploads::UserUploads);

@@ -86,16 +86,16 @@ async fn answer<H: Host>(
     body: &mut H::Body,
 ) -> Result<Served<H::ReplyBody>, Error> {
     let reply = match route(request.head)? {
-        Route::File(id) => return download::serve_file(request, &id).await,
-        Route::Link(sealed) => return download::serve_link(request, &sealed).await,
-        Route::MakeLink(id) => link::serve(request, &id, body).await,
+        Route::File(id) => return Box::pin(download::serve_file(request, &id)).await,
+        Route::Link(sealed) => return Box::pin(download::serve_link(request, &sealed)).await,
+        Route::MakeLink(id) => Box::pin(link::serve(request, &id, body)).await,
         Route::Page => Ok(page::serve()),
         Route::Config => config::serve(request),
         Route::Preflight => Ok(Reply::preflight(request.head)),
         Route::Health => Ok(health::serve()),
         Route::Upload(content) => Ok(upload::serve(request, content, body).await),
-        Route::Check => check::serve(request).await,
-        Route::Hook(hook) => hooks::serve(request, hook, body).await,
+        Route::Check => Box::pin(check::serve(request)).await,
+        Route::Hook(hook) => Box::pin(hooks::serve(request, hook, body)).await,
     };
     reply.map(Served::from)
 }

@@ -29,7 +29,8 @@ impl<H: Host> Upload<'_, H> {
         body: &mut H::Body,
     ) -> Result<Sent, Error> {
         match content {
-            Content::Raw(file) => self.raw(head, file, body).await,
+            // Boxed: a future that holds all lanes would be moved with the room of the largest.
+            Content::Raw(file) => Box::pin(self.raw(head, file, body)).await,
             Content::Form { boundary } => {
                 let most = self
                     .config()
@@ -37,8 +38,10 @@ impl<H: Host> Upload<'_, H> {
                     .saturating_add(MAX_FORM_OVERHEAD_BYTES);
                 match head.content_length {
                     Some(length) if length > most => Err(self.too_large()),
-                    Some(length) if length <= SMALL_FORM_BYTES => self.small(&boundary, body).await,
-                    length => self.form(&boundary, length, body).await,
+                    Some(length) if length <= SMALL_FORM_BYTES => {
+                        Box::pin(self.small(&boundary, body)).await
+                    }
+                    length => Box::pin(self.form(&boundary, length, body)).await,
                 }
             }
         }

@@ -18,7 +18,7 @@ child.on("error", (error) => {
   process.exit(127);
 });
 child.on("exit", (code, signal) => {
-  // What the command has left behind.
+  // Ends what the command has started and left running.
   signalGroup("SIGTERM");
   process.exit(code ?? 128 + constants.signals[signal]);
 });

@@ -26,6 +26,7 @@ await main(async () => {
   await cargo("fmt --all --check");
 
   heading("Lints");
+  await show("node", ["scripts/structure.mjs"]);
   await cargo("clippy --locked --workspace --all-targets -- -D warnings");
   await cargo("clippy --locked --test e2e --test faults -- -D warnings");
   await cargo(`clippy --locked --lib --tests --target ${WASM_TARGET} -- -D warnings`);

@@ -1,4 +1,4 @@
-//! The settings, read from the environment's variables and secrets at first use.
+//! The settings. They are read from the environment's variables and secrets at first use.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,23 @@ use base64::engine::general_purpose::STANDARD;
 pub const CLOUD_TELEGRAM_API_URL: &str = "https://api.telegram.org";
 /// What the cloud Bot API takes in one request, in bytes (Bot API, "Sending files": 50 MB).
 pub const CLOUD_REQUEST_BYTES: u64 = 50 * 1024 * 1024;
-/// What is kept free of that for the envelope: parameters, headers of parts, boundaries.
+/// The part of it that is reserved for the envelope: parameters, headers of parts, boundaries.
 const ENVELOPE_BYTES: u64 = 16 * 1024;
 /// What a self-hosted Bot API server takes (Bot API, "Using a Local Bot API Server": 2000 MB).
 const LOCAL_REQUEST_BYTES: u64 = 2000 * 1024 * 1024;
+/// The largest file that a bot can fetch back from the cloud Bot API, in bytes
+/// (tdlib/telegram-bot-api, `MAX_DOWNLOAD_FILE_SIZE`).
+const CLOUD_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024;
+/// The largest part that a self-hosted Bot API server accepts, with room for the envelope.
+const LOCAL_PART_BYTES: u64 = 2_000_000_000;
+/// 100 GiB.
+const USUAL_MAX_FILE_BYTES: u64 = 100 * 1024 * 1024 * 1024;
+/// The largest integer that JSON numbers hold exactly in JavaScript.
+const LARGEST_FILE_BYTES: u64 = (1 << 53) - 1;
+
+/// The longest life of an upload. Telegram deletes no message that is over 48 hours old (Bot API,
+/// `deleteMessage`): an hour is left for that.
+const MAX_UPLOAD_TTL_SECONDS: u64 = 169_200;
 
 /// Everything that a deployer can set.
 #[derive(Debug, Clone)]
@@ -27,23 +40,35 @@ pub struct Config {
     pub cache_policy: CachePolicy,
     /// `CREDENTIALS_TIMEOUT_MS`: for one request to the backend.
     pub credentials_timeout_ms: u32,
-    /// `TELEGRAM_TIMEOUT_MS`: for Telegram to take bytes, or to answer once it has them all.
+    /// `TELEGRAM_TIMEOUT_MS`: for Telegram to accept bytes, or to answer after it has them all.
     pub telegram_timeout_ms: u32,
-    /// `UPLOAD_TIMEOUT_MS`: for an upload on the whole.
+    /// `UPLOAD_TIMEOUT_MS`: for an upload in total.
     pub upload_timeout_ms: u32,
     /// `WEBHOOK_SECRET`.
     pub webhook_secret: Option<WebhookSecret>,
-    /// `OUTBOX_RETRY_SECONDS`: for how long the outbox tries an event before it parks it.
+    /// `OUTBOX_RETRY_SECONDS`: how long the outbox tries an event before it parks it.
     pub outbox_retry_ms: u64,
+    /// `UPLOAD_TTL_SECONDS`: how long an unfinished upload lives from its last part.
+    pub upload_ttl_ms: u64,
+    /// `CHAT_MESSAGES_PER_MINUTE`: most messages that large files bring into one chat.
+    pub chat_messages_per_minute: u32,
     /// `IDEMPOTENCY_LEASE_SECONDS` and `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_policy: RecordPolicy,
+    /// `PART_BYTES`: the largest part of a large file.
+    pub part_bytes: u64,
+    /// `MAX_FILE_BYTES`: the largest file that a resumable upload makes.
+    pub max_file_bytes: u64,
+    /// `LINK_SECRET`. Without it there are no links.
+    pub link_secret: Option<LinkSecret>,
+    /// `INTEGRITY`.
+    pub integrity: Integrity,
 }
 
 impl Config {
-    /// Whether Telegram's cloud limits hold: a bot can fetch no file over 20 MB back.
+    /// Whether Telegram's cloud limits apply: a bot cannot fetch back a file over 20 MB.
     ///
-    /// A self-hosted server lifts them in its `--local` mode, which alone takes over 50 MB: a
-    /// `MAX_UPLOAD_BYTES` above that says that it is one.
+    /// A self-hosted server lifts them in its `--local` mode. Only such a server accepts more than
+    /// 50 MB, so a larger `MAX_UPLOAD_BYTES` means that it is one.
     #[must_use]
     pub fn has_cloud_limits(&self) -> bool {
         self.telegram_api_url == CLOUD_TELEGRAM_API_URL
@@ -54,16 +79,16 @@ impl Config {
 /// How long credentials live in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
-    /// From the fetch, milliseconds for which credentials are served without asking.
+    /// Milliseconds from the fetch for which credentials are served without asking.
     pub ttl_ms: u64,
-    /// After that, milliseconds for which they are served while the backend is out.
+    /// Milliseconds after that for which they are served while the backend is down.
     pub max_stale_ms: u64,
 }
 
 /// How long idempotency keys are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPolicy {
-    /// Milliseconds for which an upload that says nothing is taken to be alive.
+    /// Milliseconds after which an upload that has not renewed its lease counts as dead.
     pub lease_ms: u64,
     /// Milliseconds from the last event until a key is forgotten.
     pub ttl_ms: u64,
@@ -113,7 +138,48 @@ pub enum AllowedOrigins {
     Listed(Vec<String>),
 }
 
-/// A setting that can't be used.
+/// When an upload's SHA-256 is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integrity {
+    /// `requested`: when the client sends or wants a digest.
+    Requested,
+    /// `always`.
+    Always,
+}
+
+/// The secret under which links are sealed. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkSecret(String);
+
+impl LinkSecret {
+    /// The fewest bytes of a secret that cannot be guessed.
+    const MIN_BYTES: usize = 32;
+
+    /// Checks a secret.
+    ///
+    /// # Errors
+    /// What is wrong with it, continuing "`LINK_SECRET` …".
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() < Self::MIN_BYTES {
+            return Err("has fewer than 32 characters; make one with `openssl rand -base64 32`");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The secret's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for LinkSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkSecret(…)")
+    }
+}
+
+/// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The setting's name.
@@ -134,7 +200,7 @@ impl Config {
     /// Reads the settings by name; an empty value counts as not set.
     ///
     /// # Errors
-    /// The first setting that is missing or can't be used.
+    /// The first setting that is missing or cannot be used.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let get = |name| {
             variable(name)
@@ -154,16 +220,7 @@ impl Config {
                 CLOUD_REQUEST_BYTES - ENVELOPE_BYTES,
                 1..=LOCAL_REQUEST_BYTES,
             )?,
-            cache_policy: CachePolicy {
-                ttl_ms: 1000 * number(&get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
-                max_stale_ms: 1000
-                    * number(
-                        &get,
-                        "CREDENTIALS_MAX_STALE_SECONDS",
-                        86_400,
-                        0..=30 * 86_400,
-                    )?,
-            },
+            cache_policy: cache_policy(&get)?,
             credentials_timeout_ms: number(&get, "CREDENTIALS_TIMEOUT_MS", 5000, 1..=60_000)?,
             telegram_timeout_ms: number(&get, "TELEGRAM_TIMEOUT_MS", 60_000, 1..=600_000)?,
             upload_timeout_ms: number(&get, "UPLOAD_TIMEOUT_MS", 1_800_000, 1000..=14_400_000)?,
@@ -174,12 +231,55 @@ impl Config {
                 .transpose()?,
             outbox_retry_ms: 1000
                 * number(&get, "OUTBOX_RETRY_SECONDS", 3 * 86_400, 1..=30 * 86_400)?,
-            idempotency_policy: RecordPolicy {
-                lease_ms: 1000 * number(&get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
-                ttl_ms: 1000 * number(&get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
-            },
+            upload_ttl_ms: 1000
+                * number(
+                    &get,
+                    "UPLOAD_TTL_SECONDS",
+                    86_400,
+                    1..=MAX_UPLOAD_TTL_SECONDS,
+                )?,
+            chat_messages_per_minute: number(&get, "CHAT_MESSAGES_PER_MINUTE", 20, 1..=60_000)?,
+            idempotency_policy: idempotency_policy(&get)?,
+            part_bytes: number(
+                &get,
+                "PART_BYTES",
+                CLOUD_DOWNLOAD_BYTES,
+                1..=LOCAL_PART_BYTES,
+            )?,
+            max_file_bytes: number(
+                &get,
+                "MAX_FILE_BYTES",
+                USUAL_MAX_FILE_BYTES,
+                1..=LARGEST_FILE_BYTES,
+            )?,
+            link_secret: get("LINK_SECRET")
+                .map(|text| LinkSecret::parse(&text).map_err(|why| problem("LINK_SECRET", why)))
+                .transpose()?,
+            integrity: integrity(get("INTEGRITY").as_deref())?,
         })
     }
+}
+
+fn cache_policy(get: &impl Fn(&'static str) -> Option<String>) -> Result<CachePolicy, ConfigError> {
+    Ok(CachePolicy {
+        ttl_ms: 1000 * number(get, "CREDENTIALS_TTL_SECONDS", 3600, 1..=30 * 86_400)?,
+        max_stale_ms: 1000
+            * number(
+                get,
+                "CREDENTIALS_MAX_STALE_SECONDS",
+                86_400,
+                0..=30 * 86_400,
+            )?,
+    })
+}
+
+fn idempotency_policy(
+    get: &impl Fn(&'static str) -> Option<String>,
+) -> Result<RecordPolicy, ConfigError> {
+    Ok(RecordPolicy {
+        lease_ms: 1000 * number(get, "IDEMPOTENCY_LEASE_SECONDS", 60, 1..=3600)?,
+        ttl_ms: 1000 * number(get, "IDEMPOTENCY_TTL_SECONDS", 86_400, 1..=30 * 86_400)?,
+    })
 }
 
 fn problem(setting: &'static str, problem: impl Into<String>) -> ConfigError {
@@ -205,6 +305,14 @@ fn base_url(setting: &'static str, text: &str) -> Result<String, ConfigError> {
         ));
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn integrity(text: Option<&str>) -> Result<Integrity, ConfigError> {
+    match text {
+        None | Some("requested") => Ok(Integrity::Requested),
+        Some("always") => Ok(Integrity::Always),
+        Some(_) => Err(problem("INTEGRITY", "is neither `always` nor `requested`")),
+    }
 }
 
 fn origins(text: Option<&str>) -> Result<AllowedOrigins, ConfigError> {

@@ -1,17 +1,13 @@
-//! What the core asks of the runtime that it runs in: clock, randomness, timers, network, streams.
+//! What the core asks of the runtime: clock, randomness, timers, network, streams.
 //!
-//! The bytes of a file are opaque here. A [`Chunk`] may be a buffer that lives outside this
-//! program's memory. The core has it searched where it is ([`Chunk::find`]), copies the few bytes
-//! that it has to read itself ([`Chunk::copy_into`]), and hands on *ranges* of the chunk, which
-//! nobody copies back.
+//! The bytes of a file are opaque here. A [`Chunk`] may be a buffer outside this program's memory. The
+//! core searches it where it is ([`Chunk::find`]), copies only the few bytes that it has to read itself
+//! ([`Chunk::copy_into`]), and forwards *ranges* of the chunk, which are never copied back.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
-
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMillis = u64;
@@ -25,38 +21,39 @@ pub enum Method {
     Post,
 }
 
-/// A request whose body is held whole.
+/// A request whose whole body is in memory.
 pub struct Call {
     /// The method.
     pub method: Method,
-    /// The URL. It may hold a bot's token: it goes into no log and no error.
+    /// The URL. It may contain a bot's token, so it must not appear in a log or an error.
     pub url: String,
     /// Headers; names in lower case.
     pub headers: Vec<(&'static str, String)>,
     /// The body; empty means none.
     pub body: Vec<u8>,
-    /// The end of the body, kept back until what is before it went out; empty means that there is
-    /// none. Without it the receiver must take the request for broken.
+    /// The end of the body, which is written only after the runtime has taken what comes before it. Empty
+    /// means that there is none. Without it, the receiver must treat the request as incomplete.
     pub last: Vec<u8>,
-    /// Milliseconds until the whole answer has to be there.
+    /// Milliseconds within which the whole answer must arrive.
     pub timeout_ms: u32,
     /// Most bytes of the answer's body that are read.
     pub max_answer_bytes: usize,
 }
 
-/// An answer, read whole.
+/// An answer with its whole body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The value of `Retry-After`, as it came.
+    /// The value of `Retry-After`, as received.
     pub retry_after: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// `Retry-After` in seconds (RFC 9110 section 10.2.3); its date form is not used by those we ask.
+    /// `Retry-After` in seconds (RFC 9110 section 10.2.3). Neither Telegram nor the backend uses its date
+    /// form.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         self.retry_after.as_deref()?.trim().parse().ok()
@@ -70,24 +67,45 @@ pub enum CallFault {
     Timeout,
     /// The connection was refused, reset, or ended early.
     Network,
-    /// The same, or time ran out, before [`Call::last`] was handed over.
+    /// The connection failed or time ran out before [`Call::last`] was written.
     Unsent,
-    /// The answer's body is longer than was asked for. Its status is known.
+    /// The answer's body is longer than `max_answer_bytes`.
     AnswerTooLong {
         /// The HTTP status.
         status: u16,
     },
 }
 
-/// A durable object: one place that remembers, wherever it is asked from.
+/// An answer whose body has not been read.
+pub struct Fetched<D> {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Content-Length`. The runtime fails a body that is shorter.
+    pub content_length: Option<u64>,
+    /// `Content-Range`, as received.
+    pub content_range: Option<String>,
+    /// `Retry-After`, as received.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: D,
+}
+
+/// A durable object, by its class and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Object<'a> {
-    /// The notifications that are still to be delivered. There is one for all.
-    Outbox,
-    /// Users whose credentials have changed. There is one for all.
-    Revocations,
-    /// What became of the upload with an idempotency key. There is one for each, by this name.
-    Idempotency(&'a str),
+pub struct Object<'a> {
+    /// The binding of its class.
+    pub binding: &'static str,
+    /// Its name: there is one object for each.
+    pub name: &'a str,
+}
+
+/// What a durable object replied: an answer with status 200, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectReply {
+    /// 200; 400 for a question that can't be read; 500 when the object could not answer it.
+    pub status: u16,
+    /// JSON.
+    pub body: String,
 }
 
 /// Why a durable object did not answer.
@@ -95,48 +113,24 @@ pub enum Object<'a> {
 pub enum ObjectFault {
     /// This deployment has no binding for it.
     NotBound,
-    /// It could not be reached, failed, or took too long. It may have done what it was asked.
+    /// It can't read the question: another version of the worker asked. It did nothing.
+    Unreadable,
+    /// Its storage failed, or its settings are wrong. It did nothing.
     Failed,
+    /// It could not be reached, took too long, or its answer can't be read. It may have done what it
+    /// was asked.
+    NoAnswer,
 }
 
-/// A durable object's storage failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StorageFault;
-
-/// What a durable object keeps: a SQLite database of its own, and one alarm that wakes it.
-///
-/// What happens between two awaits is written as a whole or not at all, and nothing that the object
-/// says goes out before it is on disk (developers.cloudflare.com, "Durable Objects: Storage API").
-pub trait Storage {
-    /// Runs one statement with a parameter for each `?`, and gives the rows: an array of arrays, in
-    /// JSON.
-    ///
-    /// # Errors
-    /// [`StorageFault`]; the statement then did nothing.
-    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault>;
-    /// Wakes the object at that time, in place of any other; at once if it is past.
-    fn set_alarm(&self, at: UnixMillis) -> impl Future<Output = Result<(), StorageFault>>;
-    /// Forgets everything, the alarm as well.
-    fn clear(&self) -> impl Future<Output = Result<(), StorageFault>>;
-}
-
-/// Reads what [`Storage::sql`] gave.
-///
-/// # Errors
-/// [`StorageFault`] when these are no such rows.
-pub fn rows<T: DeserializeOwned>(json: &str) -> Result<Vec<T>, StorageFault> {
-    serde_json::from_str(json).map_err(|_| StorageFault)
-}
-
-/// The body ended before its time: the client is gone.
+/// The connection ended before the body did: the client is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientGone;
 
-/// The other side takes no more bytes: its connection is closed, or it was never there.
+/// The other side accepts no more bytes: the connection is closed, or was never made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SinkClosed;
 
-/// A native pipe stopped before its end: one of its two sides broke, and it can't tell which.
+/// A pipe stopped before its end: one of its two sides broke. It does not show which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipeBroken;
 
@@ -148,8 +142,14 @@ pub trait Host: Clone + 'static {
     type Body: Body<Chunk = Self::Chunk>;
     /// An outgoing body.
     type Sink: Sink<Chunk = Self::Chunk, Body = Self::Body>;
-    /// The answer to a POST whose body is written piece by piece. Dropped, it ends that request.
+    /// The answer to a POST whose body is written piece by piece. Dropping it aborts the request.
     type Answer: Future<Output = Result<Answer, CallFault>>;
+    /// The body of an answer that is not read yet.
+    type Download: Download;
+    /// Where the body of a streamed reply is written.
+    type ReplySink: ReplySink<Download = Self::Download>;
+    /// The body of a streamed reply, as the client reads it.
+    type ReplyBody: 'static;
 
     /// The time of day.
     fn now(&self) -> UnixMillis;
@@ -161,48 +161,59 @@ pub trait Host: Clone + 'static {
     fn defer(&self, task: impl Future<Output = ()> + 'static);
     /// Writes one line to the log.
     fn log(&self, line: &str);
-    /// Sends a request whose body is held whole, and reads the answer. Redirects are not followed.
+    /// Sends a request whose whole body is in memory, and reads the answer. Redirects are not followed.
     fn call(&self, call: Call) -> impl Future<Output = Result<Answer, CallFault>>;
-    /// Begins a POST whose body is written piece by piece. The answer goes its own way beside it; it
-    /// has no timeout but the caller's.
+    /// Begins a GET for these bytes, or for all, and returns the answer as soon as its head has arrived.
+    /// Redirects are not followed, and the bytes are not compressed. As with [`Call::url`], the URL may
+    /// contain a bot's token. It has no timeout of its own. Dropping it aborts the request.
+    fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> impl Future<Output = Result<Fetched<Self::Download>, CallFault>>;
+    /// Makes the body of a streamed reply of `length` bytes. It can only be written after the reply has
+    /// been sent: nobody reads it earlier.
+    fn reply_stream(&self, length: u64) -> (Self::ReplySink, Self::ReplyBody);
+    /// Begins a POST whose body is written piece by piece. The answer is a separate future. It has no
+    /// timeout of its own.
     fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
-    /// Asks a durable object, and gives its answer.
+    /// Asks a durable object, and returns its reply.
     fn ask(
         &self,
         object: Object<'_>,
         question: String,
         timeout_ms: u32,
-    ) -> impl Future<Output = Result<String, ObjectFault>>;
-    /// Whether the deployment's rate limit lets this user upload now; it does when there is none.
+    ) -> impl Future<Output = Result<ObjectReply, ObjectFault>>;
+    /// Whether the deployment's rate limit admits this user now. Without a limit it admits everybody.
     fn admits(&self, user_id: &str) -> impl Future<Output = bool>;
 }
 
 /// A POST whose body is written piece by piece.
 pub struct Open {
-    /// The URL, of which the same holds as of [`Call::url`].
+    /// The URL. As with [`Call::url`], it may contain a bot's token.
     pub url: String,
     /// `Content-Type`.
     pub content_type: String,
-    /// Bytes of the whole body if that is known: then it is sent with a `Content-Length`, and the
-    /// runtime itself fails a body that ends short.
+    /// Bytes of the whole body, if known. It is then sent with a `Content-Length`, and the runtime itself
+    /// fails a body that is too short.
     pub length: Option<u64>,
     /// Most bytes of the answer's body that are read.
     pub max_answer_bytes: usize,
 }
 
-/// A piece of an incoming body; never empty.
+/// A piece of an incoming body. It is never empty.
 #[allow(clippy::len_without_is_empty)]
 pub trait Chunk {
-    /// A delimiter, prepared for being searched for.
+    /// A delimiter that is prepared for searching.
     type Needle;
-    /// Prepares a delimiter. It has two bytes or more, the first of which is its only CR.
+    /// Prepares a delimiter. It has two bytes or more, and its only CR is the first byte.
     fn needle(delimiter: &[u8]) -> Self::Needle;
-    /// Where the delimiter begins, at `from` or behind it: whole, or cut off by the chunk's end. The
-    /// chunk's length when it does so nowhere.
+    /// Where the delimiter begins, at `from` or later: whole, or cut off by the end of the chunk. The
+    /// length of the chunk if it does not occur.
     fn find(&self, needle: &Self::Needle, from: usize) -> usize;
-    /// Makes `bytes` the bytes of this range.
+    /// Replaces the content of `bytes` with this range.
     fn copy_into(&self, range: Range<usize>, bytes: &mut Vec<u8>);
-    /// How many bytes it has.
+    /// The number of bytes.
     fn len(&self) -> usize;
 }
 
@@ -210,19 +221,19 @@ pub trait Chunk {
 pub trait Body {
     /// A piece of it.
     type Chunk: Chunk;
-    /// The next piece; `None` at the end. All but the last fill their buffer: a piece costs a turn of
-    /// the event loop however small it is, and one that is kept takes its buffer's room.
+    /// The next piece; `None` at the end. All but the last fill their buffer, because each piece costs a
+    /// turn of the event loop however small it is, and a held piece keeps its whole buffer.
     fn read(&mut self) -> impl Future<Output = Result<Option<Self::Chunk>, ClientGone>>;
-    /// Gives back the buffer of a chunk that nobody needs any more, for the next read.
+    /// Returns the buffer of a chunk that is no longer needed, for the next read.
     fn recycle(&mut self, chunk: Self::Chunk);
-    /// The whole body at once; for small ones.
+    /// The whole body at once, for small bodies.
     fn read_whole(&mut self) -> impl Future<Output = Result<Vec<u8>, ClientGone>>;
-    /// Reads what is left, up to so many bytes, and throws it away.
+    /// Reads the rest of the body, at most `most_bytes`, and discards it.
     fn drain(&mut self, most_bytes: u64) -> impl Future<Output = ()>;
 }
 
-/// An outgoing body. Dropped or aborted before [`Sink::close`], it ends as a broken one, so that the
-/// receiver can't take it for whole.
+/// An outgoing body. If it is dropped before [`Sink::close`], it ends as a broken body, so that the
+/// receiver does not take it for complete.
 pub trait Sink {
     /// A piece of an incoming body.
     type Chunk;
@@ -238,11 +249,34 @@ pub trait Sink {
     ) -> impl Future<Output = Result<(), SinkClosed>>;
     /// Writes a whole incoming body without looking at it.
     fn pipe(&mut self, body: &mut Self::Body) -> impl Future<Output = Result<(), PipeBroken>>;
-    /// Ends the body well.
+    /// Ends the body successfully.
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
 }
 
-/// The output of `future`, if it comes within that many milliseconds.
+/// The body of an answer that has not been read. Dropping it aborts the request.
+pub trait Download: 'static {
+    /// Reads at most `most_bytes` bytes, and discards the rest.
+    fn read_up_to(self, most_bytes: usize) -> impl Future<Output = Result<Vec<u8>, CallFault>>;
+}
+
+/// The writable end of a streamed reply. If it is dropped before [`ReplySink::close`], or closed before
+/// all bytes were written, it ends as a broken body, so that the client does not take it for complete.
+pub trait ReplySink: 'static {
+    /// A body that can be piped into it.
+    type Download;
+    /// Writes a whole body without looking at it.
+    fn pipe(&mut self, body: Self::Download) -> impl Future<Output = Result<(), PipeBroken>>;
+    /// Writes only these bytes of a body. If the body ends before them, the pipe is broken.
+    fn pipe_range(
+        &mut self,
+        body: Self::Download,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<(), PipeBroken>>;
+    /// Ends the body successfully.
+    fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
+}
+
+/// The output of `future`, if it is ready within `ms` milliseconds.
 pub async fn within<H: Host, F: Future>(host: &H, ms: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut sleep = pin!(host.sleep(ms));

@@ -8,11 +8,26 @@ use crate::config::AllowedOrigins;
 use crate::error::Error;
 use crate::webhook::Signature;
 
+/// The headers of a request for a file that decide what of it is sent (RFC 9110 sections 13 and 14).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// `Range`.
+    pub range: Option<String>,
+    /// `If-Range`.
+    pub if_range: Option<String>,
+    /// `If-Match`.
+    pub if_match: Option<String>,
+    /// `If-None-Match`.
+    pub if_none_match: Option<String>,
+}
+
 /// The head of a request.
 #[derive(Debug, Clone, Default)]
 pub struct RequestHead {
     /// In upper case.
     pub method: String,
+    /// Scheme and authority of the URL: `https://files.example.org`.
+    pub site: String,
     /// The path of the URL, percent-encoded as it came.
     pub path: String,
     /// The query of the URL, without `?`.
@@ -31,8 +46,61 @@ pub struct RequestHead {
     pub requested_headers: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// The signature of a hook; of other requests it is not even read.
+    /// The signature of a hook. For other requests it is not read.
     pub signature: Option<Signature>,
+    /// What of a file is wanted; of requests for other things it is not read.
+    pub conditions: Conditions,
+    /// What resumable uploads say in their headers; of other requests it is not even read.
+    pub upload: UploadHeaders,
+}
+
+/// The header fields of resumable uploads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadHeaders {
+    /// `Accept`.
+    pub accept: Option<String>,
+    /// `Content-Digest`.
+    pub content_digest: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Tus-Resumable`.
+    pub tus_resumable: Option<String>,
+    /// `Upload-Checksum`.
+    pub checksum: Option<String>,
+    /// `Upload-Complete`.
+    pub complete: Option<String>,
+    /// `Upload-Concat`.
+    pub concat: Option<String>,
+    /// `Upload-Defer-Length`.
+    pub defer_length: Option<String>,
+    /// `Upload-Draft-Interop-Version`.
+    pub interop_version: Option<String>,
+    /// `Upload-Length`.
+    pub length: Option<String>,
+    /// `Upload-Metadata`.
+    pub metadata: Option<String>,
+    /// `Upload-Offset`.
+    pub offset: Option<String>,
+    /// `X-HTTP-Method-Override`.
+    pub method_override: Option<String>,
+}
+
+/// A reply, whose body may be a stream.
+#[derive(Debug)]
+pub struct Served<S> {
+    /// The reply.
+    pub reply: Reply,
+    /// The body, in place of the reply's own.
+    pub stream: Option<S>,
+}
+
+impl<S> From<Reply> for Served<S> {
+    fn from(reply: Reply) -> Self {
+        Self {
+            reply,
+            stream: None,
+        }
+    }
 }
 
 /// A reply.
@@ -54,7 +122,7 @@ impl Reply {
         Self::json_text(status, serde_json::to_string(body).unwrap_or_default())
     }
 
-    /// The same for JSON that is text already.
+    /// A reply with JSON that is already text.
     #[must_use]
     pub fn json_text(status: u16, body: String) -> Self {
         Self {
@@ -67,7 +135,7 @@ impl Reply {
         }
     }
 
-    /// The reply to a repeated upload: the body of the first one's.
+    /// The reply to a repeated upload, with the body of the first reply.
     #[must_use]
     pub fn replayed(body: String) -> Self {
         let mut reply = Self::json_text(200, body);
@@ -77,7 +145,7 @@ impl Reply {
         reply
     }
 
-    /// The reply that tells an error.
+    /// The reply for an error.
     #[must_use]
     pub fn error(error: &Error, request_id: &str) -> Self {
         let told = error.describe();
@@ -98,6 +166,10 @@ impl Reply {
         }
         match error {
             Error::MethodNotAllowed { allow } => reply.headers.push(("allow", (*allow).to_owned())),
+            // RFC 9110 section 15.5.17.
+            Error::RangeNotSatisfiable { size } => reply
+                .headers
+                .push(("content-range", format!("bytes */{size}"))),
             // RFC 6750 section 3: a request without a token gets the bare challenge.
             Error::TokenRequired => reply
                 .headers
@@ -114,9 +186,11 @@ impl Reply {
     /// The answer to a CORS preflight (Fetch standard, "CORS-preflight request").
     #[must_use]
     pub fn preflight(head: &RequestHead) -> Self {
-        const USUAL_HEADERS: &str =
-            "authorization, content-type, x-user-id, x-requested-with, idempotency-key";
-        // Frontends send headers of their own; any name is fine, as none is acted upon.
+        const USUAL_HEADERS: &str = "authorization, content-type, x-user-id, x-requested-with, \
+            idempotency-key, tus-resumable, upload-checksum, upload-complete, upload-concat, \
+            upload-defer-length, upload-draft-interop-version, upload-length, upload-metadata, \
+            upload-offset, x-http-method-override";
+        // Frontends send headers of their own. Any name is allowed, because the worker ignores them.
         let requested = head
             .requested_headers
             .as_deref()
@@ -126,7 +200,7 @@ impl Reply {
             headers: vec![
                 (
                     "access-control-allow-methods",
-                    "GET, POST, PUT, OPTIONS".to_owned(),
+                    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
                 ),
                 (
                     "access-control-allow-headers",
@@ -141,11 +215,15 @@ impl Reply {
         }
     }
 
-    /// Adds what lets a page read the reply. `origins` is `None` when the settings can't be read:
-    /// then every page may read that.
+    /// Adds the headers that let a page read the reply. `origins` is `None` when a setting is wrong:
+    /// then every page may read the error.
     #[must_use]
     pub fn with_cors(mut self, origins: Option<&AllowedOrigins>, origin: Option<&str>) -> Self {
-        const EXPOSED: &str = "Idempotency-Replayed, Retry-After, Server-Timing, X-Request-Id";
+        const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, \
+            ETag, Idempotency-Replayed, Location, Retry-After, Server-Timing, \
+            Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, \
+            Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, \
+            Upload-Limit, Upload-Metadata, Upload-Offset, X-File-Id, X-Message-Id, X-Request-Id";
         let allowed = match origins {
             None | Some(AllowedOrigins::Any) => Some("*".to_owned()),
             Some(AllowedOrigins::Listed(listed)) => {

@@ -1,8 +1,8 @@
-//! What the requests of one isolate share: settings, credentials, the buffered lane's budget, and
-//! whether Telegram was there a moment ago.
+//! What the requests of one isolate share: settings, credentials, the buffered lane's budget, and what
+//! is known about Telegram.
 //!
-//! Nothing here is ever held across an `.await`, and nobody waits for it: workerd cancels a request
-//! that waits for something which another one has to finish.
+//! Nothing here is held across an `.await`, and no request waits for it: workerd cancels a request that
+//! waits for something that another request has to finish.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -10,12 +10,13 @@ use std::rc::Rc;
 
 use crate::config::{Config, ConfigError};
 use crate::credentials::CredentialStore;
+use crate::files::FileStore;
 use crate::host::UnixMillis;
 use crate::telegram::ChatId;
 use crate::telegram::pace::Pacer;
 
-/// Bytes that the uploads of the buffered lane may hold at one time. An isolate has 128 MB for
-/// everything (developers.cloudflare.com, "Workers limits"), and dies of more.
+/// Bytes that all uploads of the buffered lane may hold at the same time. An isolate that uses more
+/// than 128 MB in total is terminated (developers.cloudflare.com, "Workers limits").
 pub const BUFFER_BUDGET_BYTES: u64 = 80 * 1024 * 1024;
 
 /// One isolate.
@@ -24,7 +25,7 @@ pub struct Isolate {
     shared: OnceCell<Shared>,
 }
 
-/// What the settings bring into being.
+/// The state that requests share. It is made from the settings.
 #[derive(Clone)]
 pub struct Shared {
     /// The settings.
@@ -33,12 +34,14 @@ pub struct Shared {
     pub credentials: CredentialStore,
     /// The buffered lane's budget.
     pub budget: Rc<Budget>,
-    /// When Telegram was last heard, if nothing went wrong since.
+    /// Whether Telegram answered a moment ago.
     pub telegram: Rc<Reachability>,
     /// The pace that Telegram asked for.
     pub pacer: Rc<RefCell<Pacer>>,
     /// Chats that have become supergroups.
     pub migrations: Rc<RefCell<Migrations>>,
+    /// Files that come back.
+    pub files: FileStore,
 }
 
 /// The new ids of chats that have become supergroups (Bot API, `migrate_to_chat_id`).
@@ -46,7 +49,7 @@ pub struct Shared {
 pub struct Migrations(HashMap<ChatId, ChatId>);
 
 impl Migrations {
-    /// Most that are remembered. Backends learn of a move from the reply: those that do not are few.
+    /// Most moves that are remembered. There are few: backends learn of a move from the reply.
     const MAX: usize = 256;
 
     /// Notes a move.
@@ -60,7 +63,7 @@ impl Migrations {
         self.0.insert(from, to);
     }
 
-    /// Forgets a move that was of no use.
+    /// Forgets a move that did not help.
     pub fn forget(&mut self, from: &ChatId) {
         self.0.remove(from);
     }
@@ -72,27 +75,27 @@ impl Migrations {
     }
 }
 
-/// Whether the other side was there a moment ago.
+/// Whether the other side answered a moment ago.
 #[derive(Debug, Default)]
 pub struct Reachability {
     heard_at: Cell<Option<UnixMillis>>,
 }
 
 impl Reachability {
-    /// For so long after an answer, in milliseconds, the other side counts as reachable.
+    /// How long the other side counts as reachable after an answer, in milliseconds.
     const HOLDS_MS: u64 = 10_000;
 
-    /// It answered, whatever it said.
+    /// Notes that it answered, with whatever status.
     pub fn heard(&self, now: UnixMillis) {
         self.heard_at.set(Some(now));
     }
 
-    /// It did not.
+    /// Notes that it did not answer.
     pub fn lost(&self) {
         self.heard_at.set(None);
     }
 
-    /// Whether it is likely there.
+    /// Whether it is likely to be reachable.
     #[must_use]
     pub fn is_likely(&self, now: UnixMillis) -> bool {
         self.heard_at
@@ -102,8 +105,8 @@ impl Reachability {
 }
 
 impl Isolate {
-    /// The shared state, made at first use. Wrong settings are looked at again each time, as
-    /// nothing is kept of them.
+    /// The shared state. It is made at first use. While a setting is wrong, the settings are read again
+    /// at each use.
     ///
     /// # Errors
     /// The setting that is wrong.
@@ -115,8 +118,10 @@ impl Isolate {
             return Ok(shared);
         }
         let config = Rc::new(Config::read(variable)?);
+        let credentials = CredentialStore::new(Rc::clone(&config));
         Ok(self.shared.get_or_init(|| Shared {
-            credentials: CredentialStore::new(Rc::clone(&config)),
+            files: FileStore::new(Rc::clone(&config), credentials.clone()),
+            credentials,
             config,
             budget: Rc::new(Budget::new(BUFFER_BUDGET_BYTES)),
             telegram: Rc::default(),

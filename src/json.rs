@@ -1,4 +1,4 @@
-//! Reading JSON that others wrote.
+//! Reads JSON that others wrote.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,8 +8,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 /// A JSON object.
 ///
-/// What serde derives for a struct reads a list as well, item by item as the fields in their order:
-/// `["…","-100…","u"]` would be somebody's credentials. This reads what has names.
+/// The code that serde derives for a struct also accepts an array, whose items are the fields in order:
+/// `["…","-100…","u"]` would be credentials. This type accepts only an object.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -1,21 +1,23 @@
 //! A Cloudflare Worker that puts a browser's files into the user's own Telegram channel.
 //!
-//! Two kinds of room, and a wall between them. The **core** knows HTTP, Telegram and the policy, and
-//! nothing of JavaScript: it compiles and is tested natively. The **edge** is the one room that
-//! imports the Workers runtime; another host replaces it by implementing [`host::Host`].
+//! The **core** knows HTTP, Telegram and the policy, but no JavaScript: it compiles and is tested
+//! natively. The **edge** is the only module that imports the Workers runtime. Another host replaces it
+//! by implementing [`host::Host`]. `ARCHITECTURE.md` describes the whole.
 //!
-//! | room | what |
+//! | module | what |
 //! |---|---|
-//! | [`routes`] | a request from its head to its reply: one handler a route |
+//! | [`routes`] | a request from its head to its reply: one handler per route |
 //! | [`http`] | heads, replies, CORS |
 //! | [`upload`] | the story of an upload, its four lanes, its report |
-//! | [`multipart`] | reading the browser's form, framing Telegram's |
+//! | [`multipart`] | reading the browser's form, framing the request to Telegram |
 //! | [`credentials`] | the cache, and the backend that fills it |
-//! | [`idempotency`] | a repeated upload is answered like the first one, and stored once |
-//! | [`telegram`] | the Bot API's replies and errors |
-//! | [`notify`] | telling the backend; the outbox for when it does not listen |
+//! | [`idempotency`] | a repeated upload gets the reply of the first one and is stored once |
+//! | [`objects`] | durable objects: revocations, the outbox, the users' records |
+//! | [`files`] | files that come back: ranges, large files, links |
+//! | [`telegram`] | the Bot API's replies and errors, and its pace |
+//! | [`notify`] | notifying the backend, or leaving that to the outbox |
 //! | [`webhook`] | signed messages to and from the backend |
-//! | [`error`] | everything that can go wrong, and how it is told |
+//! | [`error`] | everything that can go wrong, and its reply |
 //! | [`config`] | the settings |
 //! | [`isolate`] | what the requests of one isolate share |
 //! | [`host`] | what the core asks of the runtime |
@@ -24,6 +26,7 @@
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod files;
 pub mod host;
 pub mod http;
 pub mod idempotency;
@@ -31,6 +34,8 @@ pub mod isolate;
 mod json;
 pub mod multipart;
 pub mod notify;
+pub mod objects;
+pub mod resumable;
 pub mod routes;
 pub mod telegram;
 pub mod text;
@@ -40,5 +45,5 @@ pub mod webhook;
 #[cfg(target_arch = "wasm32")]
 mod edge;
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod testing;
+#[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
+pub mod testing;

@@ -1,4 +1,9 @@
 //! A host for tests: virtual time, scripted answers, and bodies that can be looked at.
+//!
+//! The feature `testing` makes it public, for the fuzz targets.
+
+// What a test asks for in vain fails it.
+#![allow(clippy::missing_panics_doc)]
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -8,46 +13,56 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::types::Value as SqlValue;
-use serde_json::Value;
-
 use crate::config::Config;
-use crate::credentials::revocations;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Host, Object, ObjectFault, Open, PipeBroken,
-    Sink, SinkClosed, Storage, StorageFault, UnixMillis, rows, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, Download, Fetched, Host, Object, ObjectFault,
+    ObjectReply, Open, PipeBroken, ReplySink, Sink, SinkClosed, UnixMillis, within,
 };
+use crate::objects::outbox::Outbox;
+use crate::objects::revocations::Revocations;
+use crate::objects::upload::UploadRecord;
+use crate::objects::user::UserRecord;
+use crate::objects::user_uploads::UserUploads;
+use crate::objects::{self, DurableObject, StorageFault};
+use memory::Memory;
 
-use crate::idempotency;
-use crate::notify::outbox;
+pub mod memory;
 
 type Deferred = Pin<Box<dyn Future<Output = ()>>>;
 /// What is left to be answered to URLs that have this part.
 type Answers = (&'static str, VecDeque<Result<Answer, CallFault>>);
 
+/// What answers to requests for files.
+type FileServer = dyn Fn(&str, Option<Range<u64>>) -> Result<Fetched<TestDownload>, CallFault>;
+
 /// When a streamed request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
     /// As soon as the body is closed.
     AtClose,
     /// As soon as so many bytes of the body came, though more are to come.
     AfterBytes(usize),
+    /// The answer never comes.
     Never,
 }
 
 /// How Telegram behaves towards one streamed request.
 #[derive(Debug, Clone)]
-pub(crate) struct Script {
-    pub(crate) answer: Result<Answer, CallFault>,
-    pub(crate) moment: Moment,
+pub struct Script {
+    /// The answer, or how the call fails.
+    pub answer: Result<Answer, CallFault>,
+    /// When the answer comes.
+    pub moment: Moment,
     /// From this byte on nothing is taken any more: writes hang.
-    pub(crate) stalls_at: usize,
+    pub stalls_at: usize,
     /// From this byte on the connection is closed: writes fail.
-    pub(crate) closes_at: usize,
+    pub closes_at: usize,
 }
 
 impl Script {
-    pub(crate) fn answering(answer: Answer) -> Self {
+    /// A script that takes everything and gives this answer at the end.
+    #[must_use]
+    pub fn answering(answer: Answer) -> Self {
         Self {
             answer: Ok(answer),
             moment: Moment::AtClose,
@@ -59,25 +74,35 @@ impl Script {
 
 /// A streamed request as Telegram saw it.
 #[derive(Debug, Default)]
-pub(crate) struct Upload {
-    pub(crate) url: String,
-    pub(crate) length: Option<u64>,
-    pub(crate) bytes: RefCell<Vec<u8>>,
-    pub(crate) closed: Cell<bool>,
-    pub(crate) aborted: Cell<bool>,
+pub struct Upload {
+    /// Where it went.
+    pub url: String,
+    /// The body's length that was announced.
+    pub length: Option<u64>,
+    /// The body so far.
+    pub bytes: RefCell<Vec<u8>>,
+    /// Whether the body came to its end.
+    pub closed: Cell<bool>,
+    /// Whether it was dropped before its end.
+    pub aborted: Cell<bool>,
 }
 
 /// A call as the other side saw it.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
-    pub(crate) at: UnixMillis,
-    pub(crate) url: String,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Seen {
+    /// When it was made.
+    pub at: UnixMillis,
+    /// Where it went.
+    pub url: String,
+    /// Its headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
+/// The state of a [`TestHost`], and what it has seen.
 #[derive(Default)]
-pub(crate) struct World {
+pub struct World {
     now: Cell<UnixMillis>,
     /// When the clock has to stop next.
     alarm: Cell<Option<UnixMillis>>,
@@ -93,27 +118,40 @@ pub(crate) struct World {
     /// How long a call takes, in milliseconds.
     call_ms: Cell<u32>,
     under_way: Cell<usize>,
-    pub(crate) most_under_way: Cell<usize>,
+    /// The most calls that were under way at one time.
+    pub most_under_way: Cell<usize>,
     /// The settings of the durable objects; without them there are none.
     objects_config: OnceCell<Rc<Config>>,
-    objects: RefCell<BTreeMap<String, Rc<TestStorage>>>,
-    pub(crate) objects_are_down: Cell<bool>,
+    /// By binding and name.
+    objects: RefCell<BTreeMap<(&'static str, String), Rc<Memory>>>,
+    /// Whether durable objects fail instead of answering.
+    pub objects_are_down: Cell<bool>,
     /// The user whom the rate limit keeps out.
-    pub(crate) kept_out: RefCell<Option<String>>,
-    pub(crate) outbox_is_down: Cell<bool>,
+    pub kept_out: RefCell<Option<String>>,
+    /// Whether the outbox alone fails instead of answering.
+    pub outbox_is_down: Cell<bool>,
     /// After so many more questions nobody answers.
-    pub(crate) objects_go_down_after: Cell<Option<usize>>,
+    pub objects_go_down_after: Cell<Option<usize>>,
     /// What durable objects were asked, by name.
-    pub(crate) asked: RefCell<Vec<(String, String)>>,
-    pub(crate) calls: RefCell<Vec<Seen>>,
-    pub(crate) uploads: RefCell<Vec<Rc<Upload>>>,
-    pub(crate) lines: RefCell<Vec<String>>,
+    pub asked: RefCell<Vec<(String, String)>>,
+    /// The calls that were made.
+    pub calls: RefCell<Vec<Seen>>,
+    file_server: RefCell<Option<Box<FileServer>>>,
+    /// What the file server was asked for.
+    pub fetched: RefCell<Vec<(String, Option<Range<u64>>)>>,
+    /// The streamed requests that were made.
+    pub uploads: RefCell<Vec<Rc<Upload>>>,
+    /// The log.
+    pub lines: RefCell<Vec<String>>,
 }
 
+/// A host whose world is this process. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct TestHost(pub(crate) Rc<World>);
+pub struct TestHost(pub Rc<World>);
 
-pub(crate) fn answer(status: u16, body: &str) -> Answer {
+/// An answer of this status and body.
+#[must_use]
+pub fn answer(status: u16, body: &str) -> Answer {
     Answer {
         status,
         retry_after: None,
@@ -123,14 +161,14 @@ pub(crate) fn answer(status: u16, body: &str) -> Answer {
 
 impl World {
     /// Forgets how Telegram was to behave: what was scripted may not have been needed.
-    pub(crate) fn scripts_are_void(&self) {
+    pub fn scripts_are_void(&self) {
         self.scripts.borrow_mut().clear();
     }
 }
 
 impl TestHost {
     /// Answers calls whose URL has `part` in it, one after another; the last answer stays.
-    pub(crate) fn answers(
+    pub fn answers(
         &self,
         part: &'static str,
         answers: impl IntoIterator<Item = Result<Answer, CallFault>>,
@@ -140,60 +178,83 @@ impl TestHost {
         all.push((part, answers.into_iter().collect()));
     }
 
-    pub(crate) fn script(&self, script: Script) {
+    /// Lets this answer to requests for files.
+    pub fn file_server(
+        &self,
+        server: impl Fn(&str, Option<Range<u64>>) -> Result<Fetched<TestDownload>, CallFault> + 'static,
+    ) {
+        *self.0.file_server.borrow_mut() = Some(Box::new(server));
+    }
+
+    /// Sets how Telegram behaves towards the next streamed request that has no script yet.
+    pub fn script(&self, script: Script) {
         self.0.scripts.borrow_mut().push_back(script);
     }
 
     /// Lets every call take so long.
-    pub(crate) fn calls_take(&self, ms: u32) {
+    pub fn calls_take(&self, ms: u32) {
         self.0.call_ms.set(ms);
     }
 
     /// Makes the durable objects be there, with these settings.
-    pub(crate) fn bind_objects(&self, config: Config) {
+    pub fn bind_objects(&self, config: Config) {
         let set = self.0.objects_config.set(Rc::new(config));
         assert!(set.is_ok(), "bound twice");
     }
 
-    pub(crate) fn config_of_objects(&self) -> Rc<Config> {
+    /// The settings of the durable objects.
+    #[must_use]
+    pub fn config_of_objects(&self) -> Rc<Config> {
         Rc::clone(self.0.objects_config.get().expect("bound"))
     }
 
     /// What the object of that name keeps.
-    pub(crate) fn storage(&self, name: &str) -> Rc<TestStorage> {
+    #[must_use]
+    pub fn storage<O: DurableObject>(&self, name: &str) -> Rc<Memory> {
+        self.storage_of(O::BINDING, name)
+    }
+
+    fn storage_of(&self, binding: &'static str, name: &str) -> Rc<Memory> {
         let mut objects = self.0.objects.borrow_mut();
-        Rc::clone(objects.entry(name.to_owned()).or_default())
+        Rc::clone(objects.entry((binding, name.to_owned())).or_default())
     }
 
     /// Lets time pass, and wakes the objects whose alarms are due meanwhile.
-    pub(crate) fn run_alarms_until(&self, end: UnixMillis) {
+    pub fn run_alarms_until(&self, end: UnixMillis) {
         loop {
             let objects = self.0.objects.borrow();
             let next = objects
                 .iter()
-                .filter_map(|(name, storage)| Some((storage.alarm.get()?, name.clone())))
+                .filter_map(|(object, storage)| Some((storage.alarm.get()?, object.clone())))
                 .min();
             drop(objects);
-            let Some((at, name)) = next.filter(|(at, _)| *at <= end) else {
+            let Some((at, (binding, name))) = next.filter(|(at, _)| *at <= end) else {
                 self.0.now.set(self.now().max(end));
                 return;
             };
             self.0.now.set(self.now().max(at));
-            let storage = self.storage(&name);
+            let storage = self.storage_of(binding, &name);
             storage.alarm.set(None);
-            self.run(self.wake(&name, &storage)).expect("woken");
+            self.run(self.wake(binding, &storage)).expect("woken");
         }
     }
 
-    async fn wake(&self, name: &str, storage: &TestStorage) -> Result<(), StorageFault> {
+    async fn wake(&self, binding: &str, storage: &Memory) -> Result<(), StorageFault> {
         let config = self.config_of_objects();
-        match name {
-            "outbox" => outbox::wake(self, &config, storage).await,
-            _ => idempotency::wake(self, &config, storage).await,
+        let config = Ok(&*config);
+        match binding {
+            Outbox::BINDING => objects::wake::<Outbox>(self, config, storage).await,
+            Revocations::BINDING => objects::wake::<Revocations>(self, config, storage).await,
+            UserRecord::BINDING => objects::wake::<UserRecord>(self, config, storage).await,
+            UploadRecord::BINDING => objects::wake::<UploadRecord>(self, config, storage).await,
+            UserUploads::BINDING => objects::wake::<UserUploads>(self, config, storage).await,
+            other => panic!("nobody is bound to {other}"),
         }
     }
 
-    pub(crate) fn calls_to(&self, part: &str) -> Vec<Seen> {
+    /// The calls whose URL has `part` in it.
+    #[must_use]
+    pub fn calls_to(&self, part: &str) -> Vec<Seen> {
         self.0
             .calls
             .borrow()
@@ -203,21 +264,18 @@ impl TestHost {
             .collect()
     }
 
-    pub(crate) fn advance(&self, ms: UnixMillis) {
+    /// Lets time pass.
+    pub fn advance(&self, ms: UnixMillis) {
         self.0.now.set(self.0.now.get() + ms);
     }
 
     /// Runs a future to its end. When nothing moves, the clock jumps to the next timer.
-    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
         self.run_while(future, || true).expect("it ends")
     }
 
     /// The same, but drops the future in the middle as soon as `goes_on` says so.
-    pub(crate) fn run_while<F: Future>(
-        &self,
-        future: F,
-        goes_on: impl Fn() -> bool,
-    ) -> Option<F::Output> {
+    pub fn run_while<F: Future>(&self, future: F, goes_on: impl Fn() -> bool) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut context = Context::from_waker(Waker::noop());
         loop {
@@ -242,7 +300,7 @@ impl TestHost {
     }
 
     /// Runs what was deferred to its end.
-    pub(crate) fn run_deferred(&self) {
+    pub fn run_deferred(&self) {
         loop {
             let Some(task) = self.0.deferred.borrow_mut().pop() else {
                 return;
@@ -288,6 +346,9 @@ impl Host for TestHost {
     type Body = TestBody;
     type Sink = TestSink;
     type Answer = Pin<Box<dyn Future<Output = Result<Answer, CallFault>>>>;
+    type Download = TestDownload;
+    type ReplySink = TestReplySink;
+    type ReplyBody = Rc<Delivered>;
 
     fn now(&self) -> UnixMillis {
         self.0.now.get()
@@ -349,6 +410,28 @@ impl Host for TestHost {
         }
     }
 
+    async fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> Result<Fetched<TestDownload>, CallFault> {
+        self.0
+            .fetched
+            .borrow_mut()
+            .push((url.clone(), range.clone()));
+        self.sleep(self.0.call_ms.get()).await;
+        let server = self.0.file_server.borrow();
+        server.as_ref().expect("a file server")(&url, range)
+    }
+
+    fn reply_stream(&self, length: u64) -> (TestReplySink, Rc<Delivered>) {
+        let delivered = Rc::new(Delivered {
+            length,
+            ..Delivered::default()
+        });
+        (TestReplySink(Rc::clone(&delivered)), delivered)
+    }
+
     fn open(&self, open: Open) -> (TestSink, Self::Answer) {
         let script = self
             .0
@@ -387,29 +470,36 @@ impl Host for TestHost {
         object: Object<'_>,
         question: String,
         _: u32,
-    ) -> Result<String, ObjectFault> {
+    ) -> Result<ObjectReply, ObjectFault> {
         let config = self.0.objects_config.get().ok_or(ObjectFault::NotBound)?;
-        let name = match object {
-            Object::Outbox => "outbox",
-            Object::Revocations => "revocations",
-            Object::Idempotency(name) => name,
-        };
+        let Object { binding, name } = object;
         let asked = (name.to_owned(), question.clone());
         self.0.asked.borrow_mut().push(asked);
         let left = self.0.objects_go_down_after.get();
-        let is_down = self.0.outbox_is_down.get() && object == Object::Outbox;
+        let is_down = self.0.outbox_is_down.get() && binding == Outbox::BINDING;
         if is_down || self.0.objects_are_down.get() || left == Some(0) {
-            return Err(ObjectFault::Failed);
+            return Err(ObjectFault::NoAnswer);
         }
         let left = left.map(|left| left - 1);
         self.0.objects_go_down_after.set(left);
-        let storage = self.storage(name);
-        let answer = match object {
-            Object::Outbox => outbox::answer(self, config, &*storage, &question).await,
-            Object::Revocations => revocations::answer(&*storage, self.now(), &question),
-            Object::Idempotency(_) => idempotency::answer(self, config, &*storage, &question).await,
-        };
-        answer.map_err(|_| ObjectFault::Failed)
+        let storage = &*self.storage_of(binding, name);
+        let (config, question) = (Ok(&**config), question.as_str());
+        Ok(match binding {
+            Outbox::BINDING => objects::serve::<Outbox>(self, config, storage, question).await,
+            Revocations::BINDING => {
+                objects::serve::<Revocations>(self, config, storage, question).await
+            }
+            UserRecord::BINDING => {
+                objects::serve::<UserRecord>(self, config, storage, question).await
+            }
+            UploadRecord::BINDING => {
+                objects::serve::<UploadRecord>(self, config, storage, question).await
+            }
+            UserUploads::BINDING => {
+                objects::serve::<UserUploads>(self, config, storage, question).await
+            }
+            other => panic!("nobody is bound to {other}"),
+        })
     }
 
     async fn admits(&self, user_id: &str) -> bool {
@@ -417,65 +507,9 @@ impl Host for TestHost {
     }
 }
 
-/// What a durable object keeps, in a real SQLite.
-pub(crate) struct TestStorage {
-    database: rusqlite::Connection,
-    pub(crate) alarm: Cell<Option<UnixMillis>>,
-}
-
-impl Default for TestStorage {
-    fn default() -> Self {
-        Self {
-            database: rusqlite::Connection::open_in_memory().expect("SQLite"),
-            alarm: Cell::new(None),
-        }
-    }
-}
-
-impl Storage for TestStorage {
-    fn sql(&self, statement: &str, parameters: &[Value]) -> Result<String, StorageFault> {
-        let parameters = parameters.iter().map(|value| match value {
-            Value::Null => SqlValue::Null,
-            Value::String(text) => SqlValue::Text(text.clone()),
-            Value::Number(number) => SqlValue::Integer(number.as_i64().expect("a whole number")),
-            other => panic!("{other} is no parameter"),
-        });
-        let mut statement = self.database.prepare(statement).expect("a statement");
-        let columns = statement.column_count();
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(parameters))
-            .expect("parameters");
-        let mut all: Vec<Value> = Vec::new();
-        while let Some(row) = rows.next().expect("a row") {
-            let value = |column| match row.get(column).expect("a column") {
-                SqlValue::Null => Value::Null,
-                SqlValue::Integer(number) => number.into(),
-                SqlValue::Text(text) => text.into(),
-                other => panic!("{other:?} does not cross the border"),
-            };
-            all.push((0..columns).map(value).collect());
-        }
-        Ok(Value::from(all).to_string())
-    }
-
-    async fn set_alarm(&self, at: UnixMillis) -> Result<(), StorageFault> {
-        self.alarm.set(Some(at));
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), StorageFault> {
-        self.alarm.set(None);
-        let tables = self.sql("SELECT name FROM sqlite_master WHERE type = 'table'", &[])?;
-        for (name,) in rows::<(String,)>(&tables)? {
-            self.sql(&format!("DROP TABLE {name}"), &[])?;
-        }
-        Ok(())
-    }
-}
-
 /// A chunk of a test's body.
 #[derive(Debug)]
-pub(crate) struct TestChunk(Vec<u8>);
+pub struct TestChunk(Vec<u8>);
 
 impl Chunk for TestChunk {
     type Needle = Vec<u8>;
@@ -501,20 +535,24 @@ impl Chunk for TestChunk {
 
 /// How a test's body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
+    /// The body is complete.
     Good,
+    /// The client has gone.
     Gone,
+    /// Nothing more comes.
     Stalled,
 }
 
 /// A body in pieces.
-pub(crate) struct TestBody {
+pub struct TestBody {
     pieces: VecDeque<Vec<u8>>,
     end: End,
 }
 
 impl TestBody {
-    pub(crate) fn new(bytes: &[u8], piece: usize, end: End) -> Self {
+    /// A body of these bytes, in pieces of that size.
+    pub fn new(bytes: &[u8], piece: usize, end: End) -> Self {
         Self {
             pieces: bytes.chunks(piece).map(<[u8]>::to_vec).collect(),
             end,
@@ -549,7 +587,8 @@ impl Body for TestBody {
     }
 }
 
-pub(crate) struct TestSink {
+/// The body of a streamed request, which behaves as its [`Script`] says.
+pub struct TestSink {
     world: Rc<World>,
     upload: Rc<Upload>,
     script: Script,
@@ -615,5 +654,76 @@ impl Sink for TestSink {
 impl Drop for TestSink {
     fn drop(&mut self) {
         self.upload.aborted.set(!self.upload.closed.get());
+    }
+}
+
+/// The body of an answer to a request for a file.
+pub struct TestDownload {
+    /// What comes.
+    pub bytes: Vec<u8>,
+    /// The connection breaks after the bytes.
+    pub breaks: bool,
+}
+
+impl Download for TestDownload {
+    async fn read_up_to(self, most_bytes: usize) -> Result<Vec<u8>, CallFault> {
+        if self.breaks && most_bytes > self.bytes.len() {
+            return Err(CallFault::Network);
+        }
+        Ok(self.bytes.into_iter().take(most_bytes).collect())
+    }
+}
+
+/// The body of a streamed reply, as the client got it.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// What `Content-Length` says, in bytes.
+    pub length: u64,
+    /// What came.
+    pub bytes: RefCell<Vec<u8>>,
+    /// It ended well, and has all its bytes.
+    pub whole: Cell<bool>,
+    /// It was broken off.
+    pub broken: Cell<bool>,
+}
+
+/// Where a streamed reply goes.
+pub struct TestReplySink(Rc<Delivered>);
+
+impl ReplySink for TestReplySink {
+    type Download = TestDownload;
+
+    async fn pipe(&mut self, body: TestDownload) -> Result<(), PipeBroken> {
+        self.0.bytes.borrow_mut().extend(&body.bytes);
+        if body.breaks { Err(PipeBroken) } else { Ok(()) }
+    }
+
+    async fn pipe_range(
+        &mut self,
+        body: TestDownload,
+        range: Range<u64>,
+    ) -> Result<(), PipeBroken> {
+        let end = usize::try_from(range.end)
+            .expect("fits")
+            .min(body.bytes.len());
+        let start = usize::try_from(range.start).expect("fits").min(end);
+        self.0.bytes.borrow_mut().extend(&body.bytes[start..end]);
+        if (end as u64) < range.end {
+            Err(PipeBroken)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn close(self) -> Result<(), SinkClosed> {
+        let whole = self.0.bytes.borrow().len() as u64 == self.0.length;
+        self.0.whole.set(whole);
+        if whole { Ok(()) } else { Err(SinkClosed) }
+    }
+}
+
+impl Drop for TestReplySink {
+    fn drop(&mut self) {
+        self.0.broken.set(!self.0.whole.get());
     }
 }

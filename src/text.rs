@@ -1,4 +1,4 @@
-//! Small forms of text that several rooms write.
+//! Text formats that several modules write.
 
 /// Lower-case hexadecimal.
 #[must_use]
@@ -22,6 +22,29 @@ pub fn rfc3339(ms: crate::host::UnixMillis) -> String {
     format!(
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
         day_ms % 1000
+    )
+}
+
+/// A time as HTTP has it (RFC 9110 section 5.6.7, `IMF-fixdate`), rounded down to the second.
+#[must_use]
+pub fn http_date(ms: crate::host::UnixMillis) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (days, day_seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
+    let (year, month, day) = civil_from_days(days);
+    let name = |names: &[&'static str], at: u64| {
+        let at = usize::try_from(at).unwrap_or_default();
+        names.get(at).copied().unwrap_or_default()
+    };
+    format!(
+        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        name(&DAYS, days % 7),
+        name(&MONTHS, month - 1),
+        day_seconds / 3600,
+        day_seconds / 60 % 60,
+        day_seconds % 60,
     )
 }
 
@@ -52,6 +75,16 @@ mod tests {
     #[test]
     fn hex_is_lower_case_and_two_digits_a_byte() {
         assert_eq!(hex(&[0, 15, 16, 255]), "000f10ff");
+    }
+
+    #[test]
+    fn http_dates_are_fixed_dates_in_gmt() {
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(784_111_777_999), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            http_date(1_709_251_199_000),
+            "Thu, 29 Feb 2024 23:59:59 GMT"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backend_mock::{CrowdUser, Data, Options, Server};
+use backend_mock::{BackendOptions, CrowdUser, Data, Options, Server};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     Request,
@@ -92,7 +92,10 @@ fn run(data: &Path) -> Result<(), Failure> {
 async fn fill(data: &Path) -> Result<Vec<CrowdUser>, Failure> {
     let server = Server::start(Options {
         listen: "127.0.0.1:0".to_owned(),
-        data: Data::File(data.to_owned()),
+        backend: BackendOptions {
+            data: Data::File(data.to_owned()),
+            ..BackendOptions::default()
+        },
         ..Options::default()
     })
     .await?;

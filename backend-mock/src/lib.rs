@@ -1,32 +1,26 @@
-//! The TeleStore backend, an emulator of Telegram's Bot API, and a test control, on one port.
+//! The TeleStore backend, an emulator of Telegram, and a test control, on one port: for local testing.
 //!
-//! | room | purpose |
+//! | module | purpose |
 //! |---|---|
-//! | [`config`] | the environment, read once |
-//! | [`cli`] | the command line beside the server |
 //! | `server` | starts and stops; which path goes where |
-//! | `connection` | one client's connection, and cutting it off |
-//! | `backend` | `/api`: accounts, keys, settings, credentials, files, the webhook; health, OpenAPI |
-//! | `telegram` | `/bot<token>/…` and `/file/bot<token>/…`: the emulator |
+//! | `telegram` | the emulator, as the backend asks Telegram |
 //! | `control` | `/_control`: counts, listings, faults |
-//! | `limits` | how many requests an address and a user may make |
-//! | `credentials_hook` | tells the worker that credentials have changed |
-//! | `write_behind` | what is gathered in memory and written within a second |
+//! | `faults`, `stats` | what is to go wrong; how many requests arrived |
+//! | `parts` | what the routes are given |
 //! | `provision` | makes users with bot and channel, the demo among them |
-//! | `store` | the database; nothing above it knows SQL |
-//! | `blobs` | the folder of file contents |
-//! | `secrets` | the master keys, and what is sealed under them |
-//! | `http_client` | the client of requests that the server makes itself |
 //!
 //! # Example
 //! ```
 //! # async fn example() -> Result<(), backend_mock::StartError> {
-//! use backend_mock::{Data, Options, Server};
+//! use backend_mock::{BackendOptions, Data, Options, Server};
 //!
 //! let server = Server::start(Options {
 //!     listen: "127.0.0.1:0".to_owned(),
-//!     data: Data::Memory,
 //!     demo: true,
+//!     backend: BackendOptions {
+//!         data: Data::Memory,
+//!         ..BackendOptions::default()
+//!     },
 //!     ..Options::default()
 //! })
 //! .await?;
@@ -36,33 +30,18 @@
 //! # }
 //! ```
 
-mod app;
-mod backend;
-mod blobs;
-pub mod cli;
-pub mod config;
-mod connection;
 mod control;
-mod credentials_hook;
-mod http_client;
-mod limits;
+mod faults;
+mod parts;
 mod provision;
-mod secrets;
 mod server;
-mod store;
+mod stats;
 mod telegram;
-mod time;
-mod write_behind;
 
 pub use backend::{
-    credentials::DeploymentBot,
-    password::PasswordCost,
-    signature::{MalformedSecret, WebhookSecret},
-    static_tokens::{MalformedTokens, StaticTokens},
+    CrowdUser, Data, DeploymentBot, Options as BackendOptions, PasswordCost, ProvisionError,
+    RequestLimits, StaticTokens, WebhookSecret,
 };
-pub use limits::RequestLimits;
-pub use provision::{CrowdUser, ProvisionError, Provisioned, Setup};
-pub use secrets::SecretsError;
-pub use server::{Data, Options, Running, Server, StartError};
-pub use store::StoreError;
-pub use telegram::BotRights;
+pub use emulator::BotRights;
+pub use provision::{Provisioned, Setup};
+pub use server::{Options, Running, Server, StartError};

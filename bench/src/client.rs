@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use testkit::form::Form;
+use testkit::http;
+use testkit::wire::Wire;
 
 use crate::content::{Content, File};
 use crate::users;
-use crate::wire::Wire;
 
-/// As a browser writes it.
-const BOUNDARY: &str = "----WebKitFormBoundaryX7vK2pQw9TzR4mLs";
 /// Up to this size a request is one piece, and goes out in one write.
 const ONE_PIECE_BYTES: usize = 256 * 1024;
+/// Below this size a piece of a larger request is joined with the small ones beside it.
+const SMALL_PIECE_BYTES: usize = 4 * 1024;
+const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// An upload, ready to be sent any number of times.
 #[derive(Clone)]
@@ -27,70 +29,59 @@ pub(crate) struct Request(Vec<Bytes>);
 pub(crate) enum Order {
     /// Before the file.
     TokenFirst,
-    /// Behind the file.
+    /// After the file.
     FileFirst,
 }
 
 impl Request {
     /// `PUT` of the file as it is.
     pub(crate) fn raw(content: &Content, file: File) -> Self {
-        let head = format!(
-            "PUT /upload/{} HTTP/1.1\r\nHost: worker.example.org\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
-            file.name(),
-            users::auth_token(file.user),
-            file.size
-        );
-        Self::of_pieces([head.into(), content.of(file)])
+        let request = http::Request::new("PUT", &format!("/upload/{}", file.name()))
+            .bearer(&users::auth_token(file.user))
+            .header("Content-Type", CONTENT_TYPE)
+            .body(vec![content.of(file)]);
+        Self::of(&request)
     }
 
     /// `POST` of a form.
     pub(crate) fn form(content: &Content, file: File, order: Order) -> Self {
-        let token = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"authToken\"\r\n\r\n{}\r\n",
-            users::auth_token(file.user)
-        );
-        let part = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n",
-            file.name()
-        );
-        let (before, behind) = match order {
-            Order::TokenFirst => (token + &part, format!("\r\n--{BOUNDARY}--\r\n")),
-            Order::FileFirst => (part, format!("\r\n{token}--{BOUNDARY}--\r\n")),
+        let token = users::auth_token(file.user);
+        let with_file =
+            |form: Form| form.file("file", &file.name(), CONTENT_TYPE, content.of(file));
+        let form = match order {
+            Order::TokenFirst => with_file(Form::new().field("authToken", &token)),
+            Order::FileFirst => with_file(Form::new()).field("authToken", &token),
         };
-        let head = format!(
-            "POST /upload HTTP/1.1\r\nHost: worker.example.org\r\nOrigin: https://app.example.org\r\n\
-             Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n\r\n",
-            before.len() + file.size + behind.len()
-        );
-        Self::of_pieces([(head + &before).into(), content.of(file), behind.into()])
+        Self::of(&form.post().header("Origin", "https://app.example.org"))
     }
 
     /// What a worker would send for the file, straight to Telegram.
     pub(crate) fn document(content: &Content, file: File) -> Self {
-        let before = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"chat_id\"\r\n\r\n{}\r\n--{BOUNDARY}\r\n\
-             Content-Disposition: form-data; name=\"document\"; filename=\"{}\"\r\n\r\n",
-            users::chat_id(file.user),
-            file.name()
-        );
-        let behind = format!("\r\n--{BOUNDARY}--\r\n");
-        let head = format!(
-            "POST /bot{}/sendDocument HTTP/1.1\r\nHost: api.example.org\r\n\
-             Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n\r\n",
-            users::bot_token(file.user),
-            before.len() + file.size + behind.len()
-        );
-        Self::of_pieces([(head + &before).into(), content.of(file), behind.into()])
+        let name = file.name();
+        let headers =
+            format!("Content-Disposition: form-data; name=\"document\"; filename=\"{name}\"\r\n");
+        let form = Form::new()
+            .field("chat_id", &users::chat_id(file.user))
+            .part(&headers, content.of(file));
+        let bot_token = users::bot_token(file.user);
+        Self::of(&form.post_to(&format!("/bot{bot_token}/sendDocument")))
     }
 
-    fn of_pieces<const N: usize>(pieces: [Bytes; N]) -> Self {
-        if pieces.iter().map(Bytes::len).sum::<usize>() > ONE_PIECE_BYTES {
-            Self(pieces.into())
-        } else {
-            Self(vec![pieces.concat().into()])
+    /// Joins the small pieces, so that each goes out in a write that is worth it. A large one is not copied.
+    fn of(request: &http::Request) -> Self {
+        let pieces = request.wire();
+        if pieces.iter().map(Bytes::len).sum::<usize>() <= ONE_PIECE_BYTES {
+            return Self(vec![pieces.concat().into()]);
         }
+        let is_small = |piece: &Bytes| piece.len() < SMALL_PIECE_BYTES;
+        let runs = pieces.chunk_by(|a, b| is_small(a) && is_small(b));
+        Self(
+            runs.map(|run| match run {
+                [piece] => piece.clone(),
+                run => run.concat().into(),
+            })
+            .collect(),
+        )
     }
 }
 
@@ -101,7 +92,7 @@ impl Connections {
     pub(crate) async fn open(address: SocketAddr, count: usize) -> Result<Self> {
         let mut wires = Vec::with_capacity(count);
         for _ in 0..count {
-            wires.push(Wire::new(TcpStream::connect(address).await?)?);
+            wires.push(Wire::connect(address).await?);
         }
         Ok(Self(wires))
     }
@@ -162,7 +153,7 @@ async fn expect_message(wire: &mut Wire) -> Result<()> {
     let head = wire.head().await.context("no reply")?;
     let head = head.context("the connection was closed instead of a reply")?;
     let body = wire
-        .whole_body(head.framing)
+        .whole_body(head.rest()?)
         .await
         .context("half a reply")?;
     let reply: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! So the sink can check a file without knowing the upload, and a client sends it without a copy.
 
 use bytes::Bytes;
+use testkit::random::Random;
 
 /// The largest file, in bytes.
 pub(crate) const LARGE_BYTES: usize = 50_000_000;
@@ -33,7 +34,7 @@ impl Content {
         let mut random = Random::new(1);
         let words = (LARGE_BYTES + SPARE_BYTES) / size_of::<u64>();
         let bytes: Vec<u8> = (0..words)
-            .flat_map(|_| random.next().to_le_bytes())
+            .flat_map(|_| random.next_u64().to_le_bytes())
             .collect();
         Self(bytes.into())
     }
@@ -86,28 +87,6 @@ impl File {
             size: usize::try_from(numbers.next()?).ok()?,
         };
         (file.name() == name).then_some(file)
-    }
-}
-
-/// Splitmix64: the same numbers in every run.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `limit`, which is not 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap_or_default()
     }
 }
 

@@ -1,17 +1,17 @@
-//! The check of a `sendDocument` body, as it comes in.
+//! Checks a `sendDocument` body while it arrives.
 //!
-//! The file's name says how long the file is. So its end is known without looking for the boundary in
-//! its bytes, and the boundary has to stand exactly there.
+//! The file's name says how long the file is. So its end is known without searching for the boundary, and
+//! the boundary must be exactly there.
 
 use memchr::memmem;
 
 use crate::content::{Content, File};
 use crate::users;
 
-/// What may stand before the file or behind it, in bytes.
+/// Most bytes before the file, and again after it.
 const MAX_ENVELOPE_BYTES: usize = 16 * 1024;
 
-/// A body of which some has come in.
+/// A body that is arriving.
 pub(crate) struct Document<'a> {
     content: &'a Content,
     /// Whose bot receives it.
@@ -20,7 +20,7 @@ pub(crate) struct Document<'a> {
     stage: Stage,
     /// What came before the file's bytes.
     opening: Vec<u8>,
-    /// What came behind them.
+    /// What came after them.
     closing: Vec<u8>,
 }
 
@@ -54,19 +54,19 @@ impl<'a> Document<'a> {
                 return Ok(());
             };
             self.stage = Stage::File { file, received: 0 };
-            // All that was kept so far stood before the file.
+            // Everything that was kept so far came before the file.
             bytes = &bytes[begin - seen..];
         }
         if let Stage::File { file, received } = &mut self.stage {
-            let (inside, behind) = bytes.split_at(bytes.len().min(file.size - *received));
+            let (inside, after) = bytes.split_at(bytes.len().min(file.size - *received));
             if !self.content.matches(file.offset + *received, inside) {
-                return Err(format!("{} is wrong behind byte {received}", file.name()));
+                return Err(format!("{} is wrong after byte {received}", file.name()));
             }
             *received += inside.len();
-            self.closing.extend_from_slice(behind);
+            self.closing.extend_from_slice(after);
         }
         if self.closing.len() > MAX_ENVELOPE_BYTES {
-            return Err("too much behind the file".to_owned());
+            return Err("too much after the file".to_owned());
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl<'a> Document<'a> {
             .ends_with(&format!("{}--", self.delimiter));
         if !closed || !closing.starts_with(&self.delimiter) {
             return Err(format!(
-                "no closing boundary behind {}: {closing:?}",
+                "no closing boundary after {}: {closing:?}",
                 file.name()
             ));
         }

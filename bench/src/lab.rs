@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use testkit::workerd::Workerd;
 use tokio::time::timeout;
 
 use crate::client::{Connections, Request};
 use crate::content::Content;
 use crate::sink::Sink;
-use crate::worker::{Installation, Kind, Worker};
+use crate::worker::{Kind, Worker};
 
 /// No sample takes so long, unless something hangs.
 const HUNG: Duration = Duration::from_mins(2);
 
 /// What all cases share.
 pub(crate) struct Lab {
-    pub(crate) installation: Installation,
+    /// The runtime of all workers.
+    pub(crate) workerd: Workerd,
     pub(crate) content: Content,
     pub(crate) sink: Sink,
     /// How often everything is repeated.
@@ -68,7 +70,7 @@ impl Load {
 impl Lab {
     /// Starts a worker.
     pub(crate) fn start(&self, kind: Kind) -> Result<Worker> {
-        Worker::start(&self.installation, kind, self.sink.address)
+        Worker::start(&self.workerd, kind, self.sink.address)
     }
 
     /// Starts a worker and warms it up.

@@ -1,7 +1,7 @@
 //! How fast the worker is, how much CPU and memory it takes, and how that compares.
 //!
 //! Each worker runs in a bare workerd of its own; this process is the browsers before them and the
-//! backend and Telegram behind them, over the loopback interface. All contenders of a case run in turns,
+//! backend and Telegram after them, over the loopback interface. All contenders of a case run in turns,
 //! so that ratios hold on a machine where absolute figures come and go.
 //!
 //! | room | purpose |
@@ -15,7 +15,6 @@
 //! | `sink` | backend and Telegram |
 //! | `document` | the check of what Telegram gets |
 //! | `content`, `users` | files and people, made from numbers |
-//! | `wire` | HTTP/1.1 |
 //! | `statistics`, `report`, `machine` | the table |
 
 mod cases;
@@ -30,7 +29,6 @@ mod report;
 mod sink;
 mod statistics;
 mod users;
-mod wire;
 mod worker;
 
 use std::process::ExitCode;
@@ -39,6 +37,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser as _;
 use serde_json::json;
+use testkit::workerd::Workerd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cases::Case;
@@ -48,7 +47,7 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::report::Row;
 use crate::sink::Sink;
-use crate::worker::{Installation, Kind};
+use crate::worker::Kind;
 
 fn main() -> ExitCode {
     match serve(&Options::parse()) {
@@ -83,12 +82,15 @@ fn serve(options: &Options) -> Result<()> {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    let mut installation = Installation::find()?;
-    installation.perf_map = options.profile.is_some();
+    let mut workerd = Workerd::with_built_worker()?;
+    if options.profile.is_some() {
+        // Lets perf name what V8 has compiled.
+        workerd.v8_flags.push("--perf-basic-prof".to_owned());
+    }
     let content = Content::new();
     let lab = Lab {
         sink: Sink::start(content.clone()).await?,
-        installation,
+        workerd,
         content,
         rounds: options.rounds(),
     };
@@ -100,7 +102,7 @@ async fn run(options: &Options) -> Result<()> {
 
 async fn measure(lab: &Lab, options: &Options) -> Result<()> {
     let began = Instant::now();
-    let machine = Machine::look(&lab.installation.workerd);
+    let machine = Machine::look(lab.workerd.program());
     println!("{machine}\n\n{}", report::HEAD);
     let mut rows = Vec::new();
     for case in options.cases() {
@@ -115,8 +117,8 @@ async fn measure(lab: &Lab, options: &Options) -> Result<()> {
         .count();
     let arrived = lab.sink.arrived();
     println!(
-        "\nMedians of {} rounds; a ratio's quartiles are those of neighbouring samples. {} files of {} bytes in all \
-         arrived whole. {} s.\n{}",
+        "\nMedians of {} rounds; a ratio's quartiles are those of neighbouring samples. {} files, {} bytes in total, \
+         arrived complete. {} s.\n{}",
         lab.rounds,
         arrived.documents,
         arrived.file_bytes,

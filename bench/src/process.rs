@@ -9,6 +9,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use testkit::memory;
 use tokio::time::sleep;
 
 /// Between two looks at whether the process is idle.
@@ -33,7 +34,7 @@ impl Process {
 
     /// Waits until no thread has anything to do, and gives the CPU time used so far.
     ///
-    /// So the work that goes on behind a reply, such as collecting garbage, counts for the upload that
+    /// So the work that goes on after a reply, such as collecting garbage, counts for the upload that
     /// made it, and the clock is exact: of a thread that runs it is late by up to a tick.
     pub(crate) async fn idle_cpu(self) -> Result<Duration> {
         let mut cpu = self.cpu()?;
@@ -71,10 +72,10 @@ impl Process {
 
     /// Whether a thread runs, or would if a core were free.
     fn is_runnable(self) -> Result<bool> {
-        for task in fs::read_dir(self.file("task"))? {
+        for task in fs::read_dir(format!("/proc/{}/task", self.0))? {
             // A thread that has ended meanwhile does not run.
             let stat = fs::read_to_string(task?.path().join("stat")).unwrap_or_default();
-            // The state comes behind the name, which may hold anything (proc(5)).
+            // The state comes after the name, which may hold anything (proc(5)).
             if stat
                 .rsplit(')')
                 .next()
@@ -88,30 +89,15 @@ impl Process {
 
     /// Resident memory, in bytes.
     pub(crate) fn memory(self) -> Result<u64> {
-        self.status("VmRSS:")
+        Ok(memory::resident(self.0)?)
     }
 
     /// The highest resident memory since [`Self::reset_peak_memory`], in bytes.
     pub(crate) fn peak_memory(self) -> Result<u64> {
-        self.status("VmHWM:")
+        Ok(memory::peak(self.0)?)
     }
 
     pub(crate) fn reset_peak_memory(self) -> Result<()> {
-        // proc(5): 5 resets the high-water mark.
-        fs::write(self.file("clear_refs"), "5").context("workerd's memory high-water mark")
-    }
-
-    fn status(self, field: &str) -> Result<u64> {
-        let status = fs::read_to_string(self.file("status"))?;
-        let kib: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok())
-            .with_context(|| format!("no {field} of process {}", self.0))?;
-        Ok(kib * 1024)
-    }
-
-    fn file(self, name: &str) -> String {
-        format!("/proc/{}/{name}", self.0)
+        memory::reset_peak(self.0).context("workerd's memory high-water mark")
     }
 }

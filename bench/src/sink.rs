@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use testkit::wire::{Head, Wire};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::content::Content;
 use crate::document::Document;
 use crate::users;
-use crate::wire::{Head, Wire};
 
 /// A running sink.
 pub(crate) struct Sink {
@@ -116,7 +116,7 @@ async fn serve(stream: TcpStream, state: &State) -> Result<()> {
             body.len()
         );
         wire.write(reply.as_bytes()).await?;
-        // Behind a body that was not read to its end there is no next head.
+        // After a body that was not read to its end there is no next head.
         answer?;
     }
     Ok(())
@@ -127,14 +127,13 @@ async fn answer(wire: &mut Wire, head: Head, state: &State) -> Result<String> {
         ("GET", "/api/worker/credentials") => {
             state.credentials.fetch_add(1, Relaxed);
             let user = head
-                .authorization
-                .as_deref()
+                .header("authorization")
                 .and_then(|value| users::of_auth_token(value.strip_prefix("Bearer ")?))
                 .context("a request for credentials without a user's token")?;
             Ok(credentials(user))
         }
         ("POST", "/api/webhook/upload") => {
-            let body = wire.whole_body(head.framing).await?;
+            let body = wire.whole_body(head.rest()?).await?;
             let event: serde_json::Value =
                 serde_json::from_slice(&body).context("a notification")?;
             let named = event["messageId"].is_u64() && event["fileId"].is_string();
@@ -147,18 +146,18 @@ async fn answer(wire: &mut Wire, head: Head, state: &State) -> Result<String> {
                 .strip_prefix("/bot")
                 .and_then(|rest| users::of_bot_token(rest.strip_suffix("/sendDocument")?))
                 .with_context(|| format!("a request to {target}"))?;
-            send_document(wire, head, user, state).await
+            send_document(wire, &head, user, state).await
         }
         (method, target) => anyhow::bail!("a request that nobody should make: {method} {target}"),
     }
 }
 
-async fn send_document(wire: &mut Wire, head: Head, user: u64, state: &State) -> Result<String> {
-    let content_type = head.content_type.unwrap_or_default();
-    let mut framing = head.framing;
+async fn send_document(wire: &mut Wire, head: &Head, user: u64, state: &State) -> Result<String> {
+    let content_type = head.header("content-type").unwrap_or_default();
+    let mut rest = head.rest()?;
     let mut document =
-        Document::new(&state.content, user, &content_type).map_err(anyhow::Error::msg)?;
-    while let Some(bytes) = wire.body(&mut framing).await.context("a document")? {
+        Document::new(&state.content, user, content_type).map_err(anyhow::Error::msg)?;
+    while let Some(bytes) = wire.body(&mut rest).await.context("a document")? {
         document.push(bytes).map_err(anyhow::Error::msg)?;
     }
     let file = document.finish().map_err(anyhow::Error::msg)?;

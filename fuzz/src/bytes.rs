@@ -5,7 +5,7 @@ pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, needle)
 }
 
-/// What is in front of the first `separator` and what is behind it.
+/// The bytes before the first `separator`, and the bytes after it.
 pub(crate) fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = find(bytes, separator)?;
     Some((&bytes[..at], &bytes[at + separator.len()..]))

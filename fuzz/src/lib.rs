@@ -20,14 +20,3 @@ mod bot_api;
 mod bytes;
 mod request;
 pub mod targets;
-
-// The names under which the two files below know the worker.
-use telestore_worker::{config, credentials, host, idempotency, multipart, notify};
-
-/// How the worker's own tests read a multipart body, naively and not.
-#[path = "../../src/multipart/testing.rs"]
-mod reading;
-/// The host of the worker's own tests.
-#[allow(dead_code, reason = "its scripts do more than the targets need")]
-#[path = "../../src/testing.rs"]
-mod testing;

@@ -8,7 +8,7 @@ use crate::telegram::{BotToken, ChatId};
 
 /// Most bytes of the backend's answer that are read.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Most characters of the backend's `detail` that are passed on to the browser.
+/// Most characters of the backend's `detail` that are forwarded to the browser.
 const MAX_DETAIL_CHARS: usize = 300;
 
 /// What is needed to post into a user's channel. `Debug` hides the bot's token.
@@ -18,18 +18,18 @@ pub struct Credentials {
     pub bot_token: BotToken,
     /// The user's channel.
     pub chat_id: ChatId,
-    /// Whose these are.
+    /// The user that they belong to.
     pub user_id: String,
 }
 
 /// Why there are no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendFault {
-    /// 400, 401, 403 or 404: the backend's word about this token.
+    /// 400, 401, 403 or 404: the backend's decision about this token.
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The backend's `detail`, when it gave one.
+        /// The backend's `detail`, if the answer has one.
         detail: Option<String>,
     },
     /// 429.
@@ -37,27 +37,27 @@ pub enum BackendFault {
         /// Seconds, from its `Retry-After`.
         retry_after: Option<u32>,
     },
-    /// 5xx, or 408: it waited for a request that did not come through (RFC 9110 section 15.5.9).
+    /// 5xx, or 408: the backend did not receive the whole request in time (RFC 9110 section 15.5.9).
     Failed {
         /// The HTTP status.
         status: u16,
-        /// The backend's `detail`, when it gave one.
+        /// The backend's `detail`, if the answer has one.
         detail: Option<String>,
     },
     /// There was no answer.
     Call(CallFault),
-    /// An answer that says neither: not JSON, not complete, a redirect.
+    /// The answer is neither credentials nor an error: not JSON, not complete, a redirect.
     Unusable(&'static str),
 }
 
 impl BackendFault {
-    /// The backend has spoken: what was cached for the token is void.
+    /// Whether the backend has decided, which makes what is cached for the token void.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
 
-    /// The backend could not speak: what it said before may help over that.
+    /// Whether the backend could not answer, so that stale credentials may be used.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(
@@ -66,8 +66,8 @@ impl BackendFault {
         )
     }
 
-    /// 401 and 403 are about the token and stay true for a while; 400 ("not configured") and 404 end
-    /// as soon as the user or the deployer acts.
+    /// Whether the fault is remembered. 401 and 403 are about the token and stay true for a while. 400
+    /// ("not configured") and 404 end as soon as the user or the deployer acts.
     #[must_use]
     pub fn is_remembered(&self) -> bool {
         matches!(
@@ -82,9 +82,9 @@ impl BackendFault {
 
 /// Reads the backend's answer.
 ///
-/// The account-level secrets that the answer also holds (`telegram_session`, `telegram_api_hash`)
-/// are not even deserialised, and its `backend_url` is never used: a backend that could name the
-/// next URL could make the worker call anything.
+/// The answer also holds account-level secrets (`telegram_session`, `telegram_api_hash`). They are not
+/// deserialised. Its `backend_url` is not used: a backend that could name the next URL could make the
+/// worker call anything.
 ///
 /// # Errors
 /// Why the answer holds no credentials.

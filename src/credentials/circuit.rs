@@ -1,15 +1,15 @@
-//! The circuit in front of the backend.
+//! A circuit breaker for the backend.
 //!
-//! When several requests in a row found the backend out, those that have stale credentials stop asking:
-//! they are served at once, and now and then one of them probes. Requests that have nothing to fall
-//! back on go on asking, and are probes as well: what they could be told without is no better.
+//! After several outages in a row, requests that have stale credentials stop asking: they get those
+//! credentials at once, and every few seconds one of them probes the backend. Requests without stale
+//! credentials still ask, because the alternative is an error anyway. They are probes too.
 
 use super::backend::BackendFault;
 use crate::host::UnixMillis;
 
 /// Outages in a row that open the circuit.
 const OUTAGES_TO_OPEN: u32 = 5;
-/// How long it is open before one request probes, in milliseconds.
+/// How long the circuit is open before one request probes, in milliseconds.
 const PROBE_MS: u64 = 5_000;
 
 /// One isolate's circuit.
@@ -22,7 +22,7 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// Notes what came of asking the backend.
+    /// Notes the outcome of asking the backend.
     pub(super) fn note<T>(&mut self, outcome: &Result<T, BackendFault>, now: UnixMillis) {
         match outcome {
             Err(fault) if fault.is_outage() => {
@@ -30,19 +30,19 @@ impl Circuit {
                 self.fault = Some(fault.clone());
                 self.probe_at = now + PROBE_MS;
             }
-            // A refusal is an answer, too.
+            // A refusal is an answer.
             _ => *self = Self::default(),
         }
     }
 
-    /// The last outage, if there was no answer since.
+    /// The last outage, unless the backend has answered since.
     #[must_use]
     pub fn last_fault(&self) -> Option<BackendFault> {
         self.fault.clone()
     }
 
-    /// What the backend would most likely answer, when it is not to be asked now. When it is, this
-    /// request is the probe, and the next one has to wait again.
+    /// The outage to assume instead of asking the backend. `None` if this request has to ask; while the
+    /// circuit is open that makes it the probe.
     pub(super) fn known_outage(&mut self, now: UnixMillis) -> Option<BackendFault> {
         if self.outages < OUTAGES_TO_OPEN {
             return None;
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_behind_five_outages_in_a_row_and_closes_with_an_answer() {
+    fn it_opens_after_five_outages_in_a_row_and_closes_with_an_answer() {
         for answer in [Ok(()), Err(refused())] {
             let mut circuit = Circuit::default();
             for _ in 0..4 {

@@ -1,5 +1,5 @@
-//! Credentials: from the cache when it has them, from the backend when not, stale when the backend
-//! is out.
+//! Credentials: from the cache if it has them, otherwise from the backend, and stale ones while the
+//! backend is down.
 
 mod backend;
 mod cache;
@@ -7,7 +7,7 @@ mod circuit;
 pub mod revocations;
 mod token;
 
-// Its cases come from a runner that wasm has not.
+// Proptest's runner does not exist for wasm.
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod model;
 #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -25,7 +25,7 @@ pub use circuit::Circuit;
 pub use revocations::Revocations;
 pub use token::{AuthToken, TokenHash};
 
-/// How often a request looks whether the one that fetches is done, in milliseconds.
+/// How often a waiting request looks whether the fetch is done, in milliseconds.
 const POLL_MS: u32 = 15;
 
 /// Where credentials came from, as `Server-Timing` and the log name it.
@@ -35,7 +35,7 @@ pub enum Source {
     Hit,
     /// The backend.
     Miss,
-    /// The cache, past its time, as the backend is out.
+    /// The cache, after the entry has expired, because the backend is down.
     Stale,
 }
 
@@ -79,11 +79,13 @@ impl CredentialStore {
     /// The credentials that this token earns.
     ///
     /// # Errors
-    /// [`BackendFault`] when the backend refuses the token, or is out and nothing cached helps.
+    /// [`BackendFault`] if the backend refuses the token, or if it is down and nothing is cached.
     pub async fn obtain<H: Host>(&self, host: &H, token: &AuthToken) -> Found {
         if self.config.webhook_secret.is_some() {
-            // Without the secret nobody can say that something has changed.
+            // Without the secret the backend cannot revoke anything.
             revocations::refresh(host, &self.revocations, &self.cache).await;
+            let trusted_from = self.revocations.trusted_from(host.now());
+            self.cache.borrow_mut().distrust_before(trusted_from);
         }
         let key = token.hash();
         let mut waiting_since = None;
@@ -108,7 +110,7 @@ impl CredentialStore {
                     };
                 }
                 Decision::Wait => {
-                    // The claim's own timeout bounds the wait: then somebody gets `Fetch`.
+                    // The claim's timeout bounds the wait: after it, one of the waiting requests gets `Fetch`.
                     waiting_since.get_or_insert(now);
                     host.sleep(POLL_MS).await;
                 }
@@ -119,12 +121,12 @@ impl CredentialStore {
     fn refresh_after_the_reply<H: Host>(&self, host: &H, token: &AuthToken) {
         let (host2, store, token) = (host.clone(), self.clone(), token.clone());
         host.defer(async move {
-            // What comes of it is in the cache; this request has what it needs.
+            // The outcome is in the cache. This request has its credentials.
             let _ = store.fetch(&host2, &token).await;
         });
     }
 
-    /// The fault to go by without asking, when the backend is out and something else can be served.
+    /// The outage to assume without asking, if stale credentials can be served.
     fn known_outage(&self, key: &TokenHash, now: UnixMillis) -> Option<BackendFault> {
         let has_stale = self.cache.borrow().has_stale(key, now);
         has_stale
@@ -132,11 +134,12 @@ impl CredentialStore {
             .flatten()
     }
 
-    /// Asks the backend, whatever the cache has, and puts what it says into the cache.
+    /// Asks the backend, whatever the cache has, and caches the answer.
     ///
     /// # Errors
     /// Those of [`Self::obtain`].
     pub async fn fetch<H: Host>(&self, host: &H, token: &AuthToken) -> Found {
+        let fetch = self.cache.borrow().begin_fetch(host.now());
         let call = Call {
             method: Method::Get,
             url: format!("{}/api/worker/credentials", self.config.backend_url),
@@ -159,7 +162,7 @@ impl CredentialStore {
         let now = host.now();
         self.circuit.borrow_mut().note(&outcome, now);
         let mut cache = self.cache.borrow_mut();
-        cache.settle(&token.hash(), outcome, token.expires_at(), now)
+        cache.settle_fetch(&token.hash(), fetch, outcome, token.expires_at(), now)
     }
 
     /// Forgets the credentials that Telegram refused. Newer ones of the same token stay.
@@ -168,10 +171,10 @@ impl CredentialStore {
         cache.drop_refused(&token.hash(), refused);
     }
 
-    /// Tells every isolate to forget what it has of this user. This one does so at once.
+    /// Makes every isolate forget this user's credentials. This one forgets them at once.
     ///
     /// # Errors
-    /// Why the others may not hear of it.
+    /// Why the others may not learn of it.
     pub async fn revoke<H: Host>(&self, host: &H, user_id: &str) -> Result<(), ObjectFault> {
         revocations::revoke(host, &self.cache, user_id).await
     }

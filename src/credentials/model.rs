@@ -1,8 +1,7 @@
 //! The cache against a model of its policy, under random clocks, answers and deaths.
 //!
-//! The model is a list and a few rules. It has room for so little that making room is common, and
-//! its clock never goes back. Beside it stand the promises that hold whatever the rules are:
-//! [`Promises`].
+//! The model is a list and a few rules. Its bounds are small, so that entries are often removed, and
+//! its clock never goes back. [`Promises`] holds what must be true whatever the rules are.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use crate::telegram::{BotToken, ChatId};
 
 const START: UnixMillis = 1_700_000_000_000;
 const TIMEOUT_MS: u32 = 5_000;
-/// A claim ends a second behind the fetch that it is for.
+/// A claim ends a second after the fetch that it is for.
 const CLAIM_MS: u64 = 6_000;
 const FAILURE_MS: u64 = 5_000;
 const QUIET_MS: u64 = 5_000;
@@ -36,11 +35,11 @@ enum Step {
     Pass(u64),
     /// A request of this user comes.
     Ask(u8),
-    /// One that was told to wait looks again.
+    /// A waiting request looks again.
     LookAgain(Index),
-    /// The backend answers one of the fetches under way.
+    /// The backend answers one of the running fetches.
     Settle(Index, Outcome),
-    /// The request that had claimed a fetch is cancelled, and its claim left behind.
+    /// The request that had claimed a fetch is cancelled, and its claim stays.
     Die(Index),
     /// Telegram refuses credentials that were given out.
     Refuse(Index),
@@ -48,7 +47,7 @@ enum Step {
 
 #[derive(Debug, Clone)]
 enum Outcome {
-    /// Credentials for a token whose own end is so many milliseconds away, if it has one.
+    /// Credentials for a token that expires after this many milliseconds, if it does.
     Good(Option<i64>),
     Bad(BackendFault),
 }
@@ -92,7 +91,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..80)
 }
 
-/// Credentials are known by a number that each answer of the backend gets.
+/// Each answer of the backend gets a number, which identifies its credentials.
 type Id = u32;
 
 /// What a request has to do, with the credentials' number in place of the credentials.
@@ -112,11 +111,11 @@ struct Known {
     id: Id,
     fresh_until: UnixMillis,
     stale_until: UnixMillis,
-    /// Until then the backend is not asked again, as it was out.
+    /// Until then the backend is not asked again, because it was down.
     quiet_until: UnixMillis,
 }
 
-/// The policy in the plainest words.
+/// The policy, as plainly as possible.
 struct Model {
     policy: CachePolicy,
     /// The least recently used first.
@@ -233,12 +232,12 @@ impl Model {
     }
 }
 
-/// What holds of credentials whenever they are given out, from what happened to them alone.
+/// What must be true of credentials whenever they are returned, judged only by what happened to them.
 #[derive(Default)]
 struct Promises {
-    /// Whose they are, and until when they may serve at the latest.
+    /// Their user, and the latest time at which they may be served.
     earned: HashMap<Id, (u8, UnixMillis)>,
-    /// The latest that each user may still get: the backend or Telegram has not refused them since.
+    /// The newest credentials that each user may still get: nobody has refused them since.
     good: HashMap<u8, Id>,
 }
 
@@ -263,7 +262,7 @@ struct Bench {
     promises: Promises,
     now: UnixMillis,
     ids: Id,
-    /// Whose fetches are under way.
+    /// The users whose fetches are running.
     fetches: Vec<u8>,
     waiting: Vec<(u8, UnixMillis)>,
     given: Vec<(u8, Rc<Credentials>)>,

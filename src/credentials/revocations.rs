@@ -1,62 +1,38 @@
-//! Users whose credentials have changed, so that every isolate drops what it has of them.
+//! Makes every isolate forget the credentials of users whose bot, channel or key has changed.
 //!
-//! The backend says so to whichever isolate it reaches (`POST /hooks/credentials`). One durable object
-//! remembers it under a growing version. Each isolate asks that object for what is newer than it
-//! knows, beside an upload and not in front of it, every [`REFRESH_MS`]; one that had nothing to do
-//! for a minute asks before it uses what it has. So nobody uploads with credentials that were
-//! revoked more than a minute ago.
+//! The backend's hook (`POST /hooks/credentials`) reaches one isolate. A durable object remembers the
+//! user under a growing version. Each isolate asks that object for newer versions every [`REFRESH_MS`],
+//! while an upload runs and not before it. An isolate that was idle for a minute asks before it uses its
+//! cached credentials. While the object does not answer, credentials that are older than a minute are
+//! not used without asking the backend. So no upload begins with credentials that were revoked more
+//! than a minute ago, unless the backend is down.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
-
 use super::Cache;
-use crate::host::{Host, Object, ObjectFault, Storage, StorageFault, UnixMillis, rows};
+use crate::host::{Host, ObjectFault, UnixMillis};
+use crate::objects;
+use crate::objects::revocations::{NAME, News, Question, Version};
 
-/// How often an isolate that is busy asks, in milliseconds.
+/// How often a busy isolate asks, in milliseconds.
 const REFRESH_MS: u64 = 20_000;
-/// What an isolate knows holds for so long, in milliseconds.
+/// How long an answer of the object is recent enough, in milliseconds.
 const HOLDS_MS: u64 = 60_000;
-/// How long an upload waits for the object when it has to, in milliseconds.
+/// How long an upload waits for the object, if it has to, in milliseconds.
 const ASK_TIMEOUT_MS: u32 = 2_000;
-/// How long the object remembers a user, in milliseconds. An isolate that asks later than that drops
-/// everything.
-const REMEMBERED_MS: u64 = 3_600_000;
-/// How far apart the clocks of an isolate and of the object may be, in milliseconds.
-const CLOCK_SKEW_MS: u64 = 60_000;
-
-/// What the object can be asked for.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Question {
-    /// Remember this user.
-    Revoke(String),
-    /// Who was revoked after that version.
-    Since(u64),
-    /// Who was revoked from that time on: the question of an isolate that knows no version yet.
-    From(UnixMillis),
-}
-
-/// What it answers to `Since`.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct News {
-    version: u64,
-    /// None when it does not remember as far back: then it may be anybody.
-    users: Option<Vec<String>>,
-}
 
 /// What an isolate knows.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    /// When it was first used. What is cached is no older than that.
+    /// When it was first used. No cached credentials are older.
     began_at: Cell<Option<UnixMillis>>,
-    version: Cell<Option<u64>>,
+    version: RefCell<Option<Version>>,
     /// When the object was asked last.
     asked_at: Cell<Option<UnixMillis>>,
-    /// When it answered last.
+    /// When the question was asked that it answered last.
     known_at: Cell<Option<UnixMillis>>,
-    /// There is no object to ask.
+    /// Whether there is no object to ask.
     unbound: Cell<bool>,
 }
 
@@ -64,12 +40,24 @@ pub struct Revocations {
 #[derive(Debug, PartialEq, Eq)]
 enum Due {
     No,
-    Beside,
-    Before,
+    /// While the upload runs.
+    Meanwhile,
+    /// Before the upload uses its credentials.
+    First,
 }
 
 impl Revocations {
-    /// What an upload has to do. It has then claimed the asking.
+    /// From when on credentials must have been fetched to be served without asking the backend: those
+    /// that are older may have been revoked more than a minute ago.
+    pub(super) fn trusted_from(&self, now: UnixMillis) -> UnixMillis {
+        let oldest = now.saturating_sub(HOLDS_MS);
+        match self.known_at.get() {
+            Some(known_at) if known_at < oldest && !self.unbound.get() => oldest,
+            _ => 0,
+        }
+    }
+
+    /// When this upload has to ask. If it has to, other uploads do not.
     fn due(&self, now: UnixMillis) -> Due {
         let is_within = |time: &Cell<Option<UnixMillis>>, ms| {
             time.get().is_some_and(|at| now.saturating_sub(at) < ms)
@@ -84,9 +72,9 @@ impl Revocations {
         }
         self.asked_at.set(Some(now));
         if is_within(&self.known_at, HOLDS_MS) {
-            Due::Beside
+            Due::Meanwhile
         } else {
-            Due::Before
+            Due::First
         }
     }
 }
@@ -95,8 +83,8 @@ impl Revocations {
 pub async fn refresh<H: Host>(host: &H, known: &Rc<Revocations>, cache: &Rc<RefCell<Cache>>) {
     match known.due(host.now()) {
         Due::No => {}
-        Due::Before => learn(host, known, cache).await,
-        Due::Beside => {
+        Due::First => learn(host, known, cache).await,
+        Due::Meanwhile => {
             let (host2, known, cache) = (host.clone(), Rc::clone(known), Rc::clone(cache));
             host.defer(async move { learn(&host2, &known, &cache).await });
         }
@@ -104,18 +92,20 @@ pub async fn refresh<H: Host>(host: &H, known: &Rc<Revocations>, cache: &Rc<RefC
 }
 
 async fn learn<H: Host>(host: &H, known: &Revocations, cache: &RefCell<Cache>) {
-    let question = match known.version.get() {
+    let asked_at = host.now();
+    let version = known.version.borrow().clone();
+    let question = match version {
         Some(version) => Question::Since(version),
         None => Question::From(known.began_at.get().unwrap_or_default()),
     };
     let news = match ask(host, &question).await {
-        Ok(answer) => serde_json::from_str::<News>(&answer).ok(),
+        Ok(news) => news,
         Err(ObjectFault::NotBound) => {
             known.unbound.set(true);
             return;
         }
-        // The next one asks again; uploads do not wait for it to be well.
-        Err(ObjectFault::Failed) => None,
+        // The next upload asks again. Uploads do not wait for the object to recover.
+        Err(_) => None,
     };
     let Some(news) = news else { return };
     let mut cache = cache.borrow_mut();
@@ -123,14 +113,14 @@ async fn learn<H: Host>(host: &H, known: &Revocations, cache: &RefCell<Cache>) {
         Some(users) => users.iter().for_each(|user_id| cache.drop_user(user_id)),
         None => cache.drop_all(),
     }
-    known.version.set(Some(news.version));
-    known.known_at.set(Some(host.now()));
+    known.version.replace(Some(news.version));
+    known.known_at.set(Some(asked_at));
 }
 
-/// Tells every isolate to drop what it has of this user. This one does at once.
+/// Makes every isolate forget this user's credentials. This one forgets them at once.
 ///
 /// # Errors
-/// Why the others may not hear of it.
+/// Why the others may not learn of it.
 pub async fn revoke<H: Host>(
     host: &H,
     cache: &RefCell<Cache>,
@@ -141,72 +131,6 @@ pub async fn revoke<H: Host>(
     ask(host, &question).await.map(drop)
 }
 
-async fn ask<H: Host>(host: &H, question: &Question) -> Result<String, ObjectFault> {
-    let question = serde_json::to_string(question).map_err(|_| ObjectFault::Failed)?;
-    host.ask(Object::Revocations, question, ASK_TIMEOUT_MS)
-        .await
-}
-
-/// Answers a question, within the durable object.
-///
-/// # Errors
-/// [`StorageFault`], also for what is no question.
-pub fn answer<S: Storage>(
-    storage: &S,
-    now: UnixMillis,
-    question: &str,
-) -> Result<String, StorageFault> {
-    storage.sql(
-        "CREATE TABLE IF NOT EXISTS revoked (version INTEGER PRIMARY KEY, user_id TEXT NOT NULL, at INTEGER NOT NULL)",
-        &[],
-    )?;
-    match serde_json::from_str(question).map_err(|_| StorageFault)? {
-        Question::Revoke(user_id) => {
-            // The last one stays: the next version is counted from it.
-            storage.sql(
-                "DELETE FROM revoked WHERE at < ? AND version < (SELECT MAX(version) FROM revoked)",
-                &[now.saturating_sub(REMEMBERED_MS).into()],
-            )?;
-            storage.sql(
-                "INSERT INTO revoked (user_id, at) VALUES (?, ?)",
-                &[user_id.into(), now.into()],
-            )?;
-            Ok("{}".to_owned())
-        }
-        Question::Since(version) => {
-            let (oldest, last) = versions(storage)?;
-            let statement = "SELECT DISTINCT user_id FROM revoked WHERE version > ?";
-            news(storage, last, version + 1 >= oldest, statement, version)
-        }
-        Question::From(time) => {
-            let (_, last) = versions(storage)?;
-            let statement = "SELECT DISTINCT user_id FROM revoked WHERE at >= ?";
-            let from = time.saturating_sub(CLOCK_SKEW_MS);
-            news(storage, last, from + REMEMBERED_MS >= now, statement, from)
-        }
-    }
-}
-
-/// The oldest and the newest version that is remembered; 0 when there is none.
-fn versions<S: Storage>(storage: &S) -> Result<(u64, u64), StorageFault> {
-    let bounds = "SELECT COALESCE(MIN(version), 0), COALESCE(MAX(version), 0) FROM revoked";
-    let bounds = rows::<(u64, u64)>(&storage.sql(bounds, &[])?)?.pop();
-    Ok(bounds.unwrap_or_default())
-}
-
-/// The users that a statement with one parameter gives, unless it does not reach `as_far_back` as that.
-fn news<S: Storage>(
-    storage: &S,
-    version: u64,
-    as_far_back: bool,
-    statement: &str,
-    parameter: u64,
-) -> Result<String, StorageFault> {
-    let users = if as_far_back {
-        let users = rows::<(String,)>(&storage.sql(statement, &[parameter.into()])?)?;
-        Some(users.into_iter().map(|(user_id,)| user_id).collect())
-    } else {
-        None
-    };
-    serde_json::to_string(&News { version, users }).map_err(|_| StorageFault)
+async fn ask<H: Host>(host: &H, question: &Question) -> Result<Option<News>, ObjectFault> {
+    objects::ask::<objects::revocations::Revocations>(host, NAME, question, ASK_TIMEOUT_MS).await
 }

@@ -308,7 +308,7 @@ fn the_least_recently_used_entry_makes_room() {
     let name = |i: usize| format!("token{i}");
     let fill = |cache: &mut Cache, i: usize| {
         assert_eq!(cache.decide(&key(&name(i)), None, START), Decision::Fetch);
-        let _ = cache.settle(&key(&name(i)), Ok(credentials("u")), None, START);
+        let _ = cache.settle(&key(&name(i)), Ok(credentials(&name(i))), None, START);
     };
     for i in 0..4096 {
         fill(&mut cache, i);
@@ -541,4 +541,103 @@ fn the_backends_statuses_are_told_apart() {
             assert_eq!(read_answer(&answer(status, body)), Err(failed.clone()));
         }
     }
+}
+
+#[test]
+fn a_fetch_that_began_before_its_user_was_dropped_brings_nothing_back() {
+    let mut cache = cache();
+    let given = credentials("u");
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+    let before = cache.begin_fetch(START);
+    cache.drop_user("u");
+    let settled = cache.settle_fetch(&key("t"), before, Ok(Rc::clone(&given)), None, START);
+    assert_eq!(settled, Ok((Rc::clone(&given), Source::Miss)));
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+
+    let after = cache.begin_fetch(START);
+    let _ = cache.settle_fetch(&key("t"), after, Ok(Rc::clone(&given)), None, START);
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fresh(given));
+}
+
+#[test]
+fn a_fetch_outlives_the_drop_of_others_unless_too_many_were_dropped_to_tell() {
+    for (drops, expected) in [(256, true), (257, false)] {
+        let mut cache = cache();
+        assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+        let fetch = cache.begin_fetch(START);
+        for other in 0..drops {
+            cache.drop_user(&format!("other {other}"));
+        }
+        let _ = cache.settle_fetch(&key("t"), fetch, Ok(credentials("u")), None, START);
+        let is_kept = matches!(cache.decide(&key("t"), None, START), Decision::Fresh(_));
+        assert_eq!(is_kept, expected, "{drops}");
+    }
+    let mut cache = cache();
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+    let fetch = cache.begin_fetch(START);
+    cache.drop_all();
+    let _ = cache.settle_fetch(&key("t"), fetch, Ok(credentials("u")), None, START);
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+}
+
+#[test]
+fn what_is_not_trusted_is_served_only_while_the_backend_is_down() {
+    let mut cache = cache();
+    let held = credentials("u");
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+    let _ = cache.settle(&key("t"), Ok(Rc::clone(&held)), None, START);
+    let now = START + 2 * MINUTE;
+    cache.distrust_before(now - MINUTE);
+    assert_eq!(cache.decide(&key("t"), None, now), Decision::Fetch);
+    assert_eq!(cache.decide(&key("t"), None, now), Decision::Wait);
+    let settled = cache.settle(&key("t"), Err(OUTAGE), None, now);
+    assert_eq!(settled, Ok((Rc::clone(&held), Source::Stale)));
+    assert_eq!(
+        cache.decide(&key("t"), None, now + SECOND),
+        Decision::Stale(held)
+    );
+    let later = now + 5 * SECOND;
+    assert_eq!(cache.decide(&key("t"), None, later), Decision::Fetch);
+    let settled = cache.settle(&key("t"), Err(refused(401)), None, later);
+    assert_eq!(settled, Err(refused(401)));
+}
+
+#[test]
+fn a_busy_backend_is_a_dead_one_for_five_minutes() {
+    const BUSY: BackendFault = BackendFault::Busy { retry_after: None };
+    let mut cache = cache();
+    let held = credentials("u");
+    assert_eq!(cache.decide(&key("t"), None, START), Decision::Fetch);
+    let _ = cache.settle(&key("t"), Ok(Rc::clone(&held)), None, START);
+    let late = START + HOUR;
+    for (after, expected) in [
+        (0, Ok((Rc::clone(&held), Source::Stale))),
+        (5 * MINUTE - 1, Ok((Rc::clone(&held), Source::Stale))),
+        (5 * MINUTE + 5 * SECOND, Err(BUSY)),
+    ] {
+        let now = late + after;
+        assert_eq!(cache.decide(&key("t"), None, now), Decision::Fetch);
+        let settled = cache.settle(&key("t"), Err(BUSY), None, now);
+        assert_eq!(settled, expected, "{after}");
+    }
+}
+
+#[test]
+fn one_user_with_many_tokens_pushes_out_nobody_else() {
+    let mut cache = cache();
+    let store = |cache: &mut Cache, token: &str, user: &str| {
+        assert_eq!(cache.decide(&key(token), None, START), Decision::Fetch);
+        let _ = cache.settle(&key(token), Ok(credentials(user)), None, START);
+    };
+    store(&mut cache, "t", "u");
+    for token in 0..5_000 {
+        store(&mut cache, &format!("token-{token}"), "many");
+    }
+    let is_kept = |cache: &mut Cache, token: &str| {
+        matches!(cache.decide(&key(token), None, START), Decision::Fresh(_))
+    };
+    assert!(is_kept(&mut cache, "t"));
+    assert!(is_kept(&mut cache, "token-4999"));
+    assert!(is_kept(&mut cache, "token-4968"));
+    assert!(!is_kept(&mut cache, "token-4967"));
 }

@@ -1,4 +1,4 @@
-//! The user's token: checked, hashed, and never kept.
+//! The user's token. It is checked and hashed, and never stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::json::Object;
 /// Most bytes of a token. Servers refuse headers much longer than this.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// A token that can be an `Authorization: Bearer` header as it stands. `Debug` hides it.
+/// A token that is checked, so that it can be sent as `Authorization: Bearer`. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthToken(String);
 
@@ -18,9 +18,9 @@ pub struct AuthToken(String);
 pub type TokenHash = [u8; 32];
 
 impl AuthToken {
-    /// Checks a token: 1 to 8192 visible ASCII characters, blanks around it trimmed.
+    /// Checks a token: 1 to 8192 visible ASCII characters, after trimming blanks around it.
     ///
-    /// Everything else would end or split the header in which it travels.
+    /// Other characters could end or split the header that carries it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t']);
@@ -34,15 +34,21 @@ impl AuthToken {
         format!("Bearer {}", self.0)
     }
 
-    /// The cache's key.
+    /// The token itself, for being sealed.
+    #[must_use]
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The key in the cache.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         Sha256::digest(self.0.as_bytes()).into()
     }
 
-    /// When the token expires by its own word: the `exp` of a JWT (RFC 7519 section 4.1.4).
+    /// When the token says that it expires: the `exp` of a JWT (RFC 7519 section 4.1.4).
     ///
-    /// The signature is not checked, and need not be: the claim can only shorten a cache entry.
+    /// The signature is not checked. It need not be, because the claim can only shorten a cache entry.
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixMillis> {
         #[derive(serde::Deserialize)]
@@ -60,7 +66,7 @@ impl AuthToken {
         };
         let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
         let Object(claims): Object<Claims> = serde_json::from_slice(&json).ok()?;
-        // A float's `as` saturates: neither a huge nor a negative claim can wrap.
+        // `as` saturates for floats, so neither a huge nor a negative claim can wrap.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Some((claims.exp * 1000.0) as UnixMillis)
     }

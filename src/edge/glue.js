@@ -78,6 +78,68 @@ export function respond(status, headers, body) {
   return new Response(body === "" ? null : body, { status, headers: record(headers) });
 }
 
+// Begins a GET for a file, or for a range of it. What comes has to be the bytes themselves, and none of them compressed.
+export async function fetchFile(url, range, signal) {
+  const headers = { "accept-encoding": "identity" };
+  if (range !== "") headers.range = range;
+  const response = await fetch(url, { headers, redirect: "manual", signal });
+  const header = (name) => response.headers.get(name) ?? undefined;
+  const isPlain = (header("content-encoding") ?? "identity") === "identity";
+  return {
+    status: isPlain ? response.status : 0,
+    length: header("content-length"),
+    range: header("content-range"),
+    retryAfter: header("retry-after"),
+    body: response.body ?? undefined,
+  };
+}
+
+export async function readUpTo(body, most) {
+  const reader = body.getReader({ mode: "byob" });
+  const { value } = await reader.readAtLeast(most, new Uint8Array(most));
+  ignore(reader.cancel());
+  return value ?? new Uint8Array();
+}
+
+// Natively: the bytes never enter JavaScript. Whichever side fails, the other ends as well.
+export function pipe(body, writable) {
+  return body.pipeTo(writable, { preventClose: true });
+}
+
+// Breaks a body off, so that the client sees that its end is missing. workerd takes an error that is marked so for a lost connection,
+// and all others for a fault of the worker, which it writes to its log.
+export function breakOff(writable) {
+  const reason = Object.assign(new Error("The file's end is missing"), { retryable: true });
+  ignore(writable.abort(reason));
+}
+
+const CUT_READ_BYTES = 256 * 1024;
+
+// The bytes from `start` to `end`, of a body that has others around them.
+export async function pipeRange(body, writable, start, end) {
+  const reader = body.getReader({ mode: "byob" });
+  const writer = writable.getWriter();
+  try {
+    let buffer = new ArrayBuffer(CUT_READ_BYTES);
+    for (let at = 0; at < end; ) {
+      const wanted = Math.min(CUT_READ_BYTES, end - at);
+      const { value } = await reader.readAtLeast(wanted, new Uint8Array(buffer, 0, wanted));
+      if (value === undefined || value.length === 0) throw new Error("ended early");
+      const skipped = Math.max(0, start - at);
+      if (skipped < value.length) await writer.write(value.subarray(skipped));
+      at += value.length;
+      buffer = value.buffer;
+    }
+    writer.releaseLock();
+  } catch (error) {
+    writer.releaseLock();
+    breakOff(writable);
+    throw error;
+  } finally {
+    ignore(reader.cancel());
+  }
+}
+
 // Sends a request and reads the answer, at most `max` bytes of it: `body` is undefined if there are
 // more. Redirects are not followed, because one could lead a token anywhere.
 //

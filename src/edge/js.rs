@@ -27,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(extends = web_sys::ReadableStreamByobReader)]
     pub(super) type ByobReader;
 
-    /// Fills `view` with at least `min` bytes, unless the stream ends before
+    /// Fills `view` with at least `min` bytes, unless the stream ends earlier
     /// (developers.cloudflare.com, "`ReadableStreamBYOBReader`").
     #[wasm_bindgen(method, catch, js_name = readAtLeast)]
     pub(super) fn read_at_least(
@@ -36,7 +36,7 @@ extern "C" {
         view: &Uint8Array,
     ) -> Result<Promise, JsValue>;
 
-    /// What a read gives.
+    /// The result of a read.
     pub(super) type ReadResult;
 
     #[wasm_bindgen(method, getter)]
@@ -50,7 +50,7 @@ extern "C" {
 extern "C" {
     pub(super) fn ignore(promise: &Promise);
 
-    /// A delimiter that views are searched for.
+    /// A delimiter to search for.
     pub(super) type Needle;
 
     #[wasm_bindgen(constructor)]
@@ -70,6 +70,57 @@ extern "C" {
         body: &str,
     ) -> Result<web_sys::Response, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = respond)]
+    pub(super) fn respond_with_stream(
+        status: u16,
+        headers: &str,
+        body: &web_sys::ReadableStream,
+    ) -> Result<web_sys::Response, JsValue>;
+
+    #[wasm_bindgen(js_name = fetchFile)]
+    pub(super) fn fetch_file(
+        url: &str,
+        range: &str,
+        signal: Option<&web_sys::AbortSignal>,
+    ) -> Promise;
+
+    /// The head of an answer, and its body, unread.
+    pub(super) type FetchedHead;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn status(this: &FetchedHead) -> u16;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn length(this: &FetchedHead) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn range(this: &FetchedHead) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = retryAfter)]
+    pub(super) fn retry_after(this: &FetchedHead) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn body(this: &FetchedHead) -> Option<web_sys::ReadableStream>;
+
+    #[wasm_bindgen(js_name = readUpTo)]
+    pub(super) fn read_up_to(body: &web_sys::ReadableStream, most: u32) -> Promise;
+
+    pub(super) fn pipe(
+        body: &web_sys::ReadableStream,
+        writable: &web_sys::WritableStream,
+    ) -> Promise;
+
+    #[wasm_bindgen(js_name = breakOff)]
+    pub(super) fn break_off(writable: &web_sys::WritableStream);
+
+    #[wasm_bindgen(js_name = pipeRange)]
+    pub(super) fn pipe_range(
+        body: &web_sys::ReadableStream,
+        writable: &web_sys::WritableStream,
+        start: f64,
+        end: f64,
+    ) -> Promise;
+
     pub(super) fn exchange(
         url: &str,
         method: &str,
@@ -81,7 +132,7 @@ extern "C" {
         max: u32,
     ) -> Promise;
 
-    /// What an exchange gives.
+    /// The result of an exchange.
     pub(super) type Exchanged;
 
     #[wasm_bindgen(method, getter)]
@@ -94,7 +145,10 @@ extern "C" {
     pub(super) fn body(this: &Exchanged) -> Option<Uint8Array>;
 }
 
-/// A BYOB reader of the stream; an error when somebody else reads it already.
+/// A BYOB reader of the stream.
+///
+/// # Errors
+/// Something else is already reading the stream.
 pub(super) fn byob_reader(stream: &web_sys::ReadableStream) -> Result<ByobReader, JsValue> {
     let options = web_sys::ReadableStreamGetReaderOptions::new();
     options.set_mode(web_sys::ReadableStreamReaderMode::Byob);

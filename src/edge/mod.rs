@@ -1,16 +1,18 @@
-//! workerd: the one room that knows JavaScript.
+//! workerd: the only module that knows JavaScript.
 //!
 //! | file | what |
 //! |---|---|
 //! | `runtime` | clock, randomness, timers, log, outgoing requests |
 //! | `body` | reading a request's body |
 //! | `sink` | writing a request's body |
+//! | `download` | files on their way from Telegram to the client |
 //! | `exchange` | request heads in, replies out |
 //! | `objects` | durable objects |
 //! | `js` | bindings that `web-sys` and `worker` lack |
-//! | `glue.js`, `objects.js` | what one call of JavaScript does better than ten |
+//! | `glue.js`, `objects.js` | functions that replace ten calls into JavaScript with one |
 
 mod body;
+mod download;
 mod exchange;
 mod js;
 mod objects;
@@ -35,8 +37,8 @@ thread_local! {
     static ISOLATE: &'static Isolate = Box::leak(Box::default());
 }
 
-/// Shows a panic's message and place in the log. The hook that `worker` has set, which lets a
-/// crashed instance be rebuilt, runs behind it.
+/// Writes the message and the place of a panic to the log. After that it calls the hook that `worker` has
+/// set, which lets a crashed instance be rebuilt.
 #[worker::event(start)]
 fn start() {
     let rebuild = std::panic::take_hook();
@@ -48,11 +50,11 @@ fn start() {
 
 /// The worker's `fetch` handler.
 ///
-/// It is written out, where `#[worker::event(fetch)]` would write one, for two reasons. The promise
-/// of the reply goes to `waitUntil` as well: workerd would otherwise stop a request in the middle
-/// when its client goes away, without dropping its future, and with that leak its share of the
-/// buffer's budget, and forget the notification of a file that Telegram has already stored. And
-/// `worker::Request` reads more of a request than is needed here.
+/// It does not use `#[worker::event(fetch)]`, for two reasons. First, it passes the promise of the reply to
+/// `waitUntil`. Otherwise workerd stops a request when its client goes away, without dropping its
+/// future: the request's share of the buffer budget would leak, and nobody would notify the backend of a
+/// file that Telegram has already stored. Second, `worker::Request` reads more of a request than the
+/// worker needs.
 #[wasm_bindgen]
 #[allow(unreachable_pub, reason = "exported to JavaScript")]
 pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promise {
@@ -64,8 +66,8 @@ pub fn fetch(request: web_sys::Request, env: JsValue, context: Context) -> Promi
             let mut body = RequestBody::new(request, head.content_length);
             let isolate = ISOLATE.with(|isolate| *isolate);
             let variable = |name| runtime.variable(name);
-            let reply = routes::serve(isolate, variable, &runtime, &head, &mut body).await;
-            exchange::response(&reply).map(JsValue::from)
+            let served = routes::serve(isolate, variable, &runtime, &head, &mut body).await;
+            exchange::response(&served).map(JsValue::from)
         }
     });
     runtime.keep_alive(&promise);

@@ -1,6 +1,7 @@
 //! Clock, randomness, timers, log, outgoing requests.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
@@ -9,15 +10,19 @@ use std::time::Duration;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::AbortController;
+use web_sys::{AbortController, ReadableStream};
 use worker::worker_sys::Context;
 
 use super::body::{JsChunk, RequestBody};
+use super::download::{self, ReplyStream, ResponseBody};
 use super::exchange::header_lines;
 use super::js::{self, Exchanged};
 use super::objects::ask_object;
 use super::sink::StreamSink;
-use crate::host::{Answer, Call, CallFault, Host, Method, Object, ObjectFault, Open, UnixMillis};
+use crate::host::{
+    Answer, Call, CallFault, Fetched, Host, Method, Object, ObjectFault, ObjectReply, Open,
+    UnixMillis,
+};
 
 /// One request's view of workerd.
 #[derive(Clone)]
@@ -34,7 +39,7 @@ impl Runtime {
         }
     }
 
-    /// What the environment has by that name.
+    /// The entry of the environment with this name.
     pub(super) fn binding(&self, name: &str) -> Option<JsValue> {
         js_sys::Reflect::get(&self.env, &name.into()).ok()
     }
@@ -44,9 +49,9 @@ impl Runtime {
         self.binding(name)?.as_string()
     }
 
-    /// Lets the request live until `promise` is settled, even if its client goes away.
+    /// Keeps the request alive until `promise` is settled, even if its client goes away.
     pub(super) fn keep_alive(&self, promise: &Promise) {
-        // It throws only for what is not a promise.
+        // It throws only if the argument is not a promise.
         let _ = self.context.wait_until(promise);
     }
 }
@@ -56,6 +61,9 @@ impl Host for Runtime {
     type Body = RequestBody;
     type Sink = StreamSink;
     type Answer = StreamedAnswer;
+    type Download = ResponseBody;
+    type ReplySink = ReplyStream;
+    type ReplyBody = ReadableStream;
 
     fn now(&self) -> UnixMillis {
         // Milliseconds since 1970 are a whole number that both types hold.
@@ -66,8 +74,8 @@ impl Host for Runtime {
 
     fn fill_random(&self, bytes: &mut [u8]) {
         let random = js::crypto().get_random_values_with_u8_array(bytes);
-        // It fails only for over 65,536 bytes; going on with zeros would make ids and boundaries
-        // that can be guessed.
+        // It fails only for more than 65,536 bytes. Zeros would make ids and boundaries that anybody
+        // can guess.
         assert!(random.is_ok(), "the runtime gives no randomness");
     }
 
@@ -117,9 +125,21 @@ impl Host for Runtime {
         let Some(limiter) = limiter else {
             return true;
         };
-        // A limiter that fails keeps nobody out.
+        // A limiter that fails admits everybody.
         let admitted = JsFuture::from(js::limit(&limiter, user_id)).await;
         admitted.map_or(true, |admitted| admitted.is_truthy())
+    }
+
+    async fn fetch(
+        &self,
+        url: String,
+        range: Option<Range<u64>>,
+    ) -> Result<Fetched<ResponseBody>, CallFault> {
+        download::fetch(url, range).await
+    }
+
+    fn reply_stream(&self, length: u64) -> (ReplyStream, ReadableStream) {
+        ReplyStream::new(length)
     }
 
     fn open(&self, open: Open) -> (StreamSink, StreamedAnswer) {
@@ -128,7 +148,7 @@ impl Host for Runtime {
         let signal = controller.as_ref().map(AbortController::signal);
         let max = u32::try_from(open.max_answer_bytes).unwrap_or(u32::MAX);
         let headers = header_lines(&[("content-type", open.content_type)]);
-        // The caller keeps the time; what is given here holds only where there is no controller.
+        // The caller enforces the timeout. This one applies only if there is no controller.
         let promise = js::exchange(
             &open.url,
             "POST",
@@ -148,7 +168,7 @@ impl Host for Runtime {
         object: Object<'_>,
         question: String,
         timeout_ms: u32,
-    ) -> Result<String, ObjectFault> {
+    ) -> Result<ObjectReply, ObjectFault> {
         ask_object(self, object, &question, timeout_ms).await
     }
 }
@@ -156,7 +176,7 @@ impl Host for Runtime {
 /// The answer to a request whose body is still being written.
 pub(super) struct StreamedAnswer {
     answer: Pin<Box<dyn Future<Output = Result<Answer, CallFault>>>>,
-    /// Taken when the answer is there; until then, letting go of it ends the request.
+    /// `None` after the answer has arrived. Until then, dropping this aborts the request.
     controller: Option<AbortController>,
 }
 
@@ -199,8 +219,8 @@ async fn read_answer(exchange: Promise) -> Result<Answer, CallFault> {
     }
 }
 
-/// `AbortSignal.timeout` rejects with a `TimeoutError`. The message is not looked at, nor passed on:
-/// it may hold the URL, and with it a bot's token.
+/// `AbortSignal.timeout` rejects with a `TimeoutError`. The message is neither read nor forwarded, because
+/// it may contain the URL, and with it a bot's token.
 pub(super) fn fault(error: &JsValue) -> CallFault {
     let name = js_sys::Reflect::get(error, &"name".into())
         .ok()

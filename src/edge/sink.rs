@@ -11,6 +11,16 @@ use super::body::{JsChunk, RequestBody};
 use super::js::{self, IdentityTransformStream};
 use crate::host::{PipeBroken, Sink, SinkClosed};
 
+/// A pass-through stream of this many bytes: more are refused, and fewer are a broken body.
+pub(super) fn fixed_length_stream(length: u64) -> web_sys::TransformStream {
+    let fixed = match u32::try_from(length) {
+        Ok(length) => FixedLengthStream::new(length).ok(),
+        Err(_) => FixedLengthStream::new_big_int(length.into()).ok(),
+    };
+    // It fails only for numbers that no length is.
+    fixed.map_or_else(|| IdentityTransformStream::new().into(), Into::into)
+}
+
 /// An outgoing body.
 ///
 /// An `IdentityTransformStream` that is dropped ends *cleanly*, so the other side takes what was
@@ -26,12 +36,8 @@ pub(super) struct StreamSink {
 impl StreamSink {
     /// A sink, and the stream that it writes to. `length` is the length of the whole body in bytes.
     pub(super) fn new(length: Option<u64>) -> (Self, web_sys::ReadableStream) {
-        let fixed = length.and_then(|length| match u32::try_from(length) {
-            Ok(length) => FixedLengthStream::new(length).ok(),
-            Err(_) => FixedLengthStream::new_big_int(length.into()).ok(),
-        });
-        let stream: web_sys::TransformStream = match fixed {
-            Some(stream) => stream.into(),
+        let stream = match length {
+            Some(length) => fixed_length_stream(length),
             None => IdentityTransformStream::new().into(),
         };
         let writable = stream.writable();

@@ -40,6 +40,7 @@ fn a_requests_head_is_read_as_it_came() {
     ));
     assert_eq!(head.method, "POST");
     assert_eq!(head.path, "/upload/a%20b");
+    assert_eq!(head.site, "http://host:8787");
     assert_eq!(head.query, "x=1&y=%2F");
     assert_eq!(head.content_type.as_deref(), Some("text/plain"));
     assert_eq!(head.content_length, Some(42));
@@ -134,7 +135,7 @@ fn a_reply_becomes_a_response_with_all_its_headers() {
         ],
         body: "{}".to_owned(),
     };
-    let response = exchange::response(&reply).expect("response");
+    let response = exchange::response(&reply.into()).expect("response");
     assert_eq!(response.status(), 429);
     assert_eq!(
         response.headers().get("retry-after"),
@@ -147,7 +148,7 @@ fn a_reply_becomes_a_response_with_all_its_headers() {
         body: String::new(),
     };
     assert!(
-        exchange::response(&empty)
+        exchange::response(&empty.into())
             .expect("response")
             .body()
             .is_none()

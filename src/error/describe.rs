@@ -1,21 +1,22 @@
-//! How each error is told: its row of the table, and what the moment adds to it.
+//! Each error as a reply shows it: its row of the table, and the details of this occurrence.
 
-use super::{Description, Error, rows};
+use super::{Description, Error, rows, upload};
 use crate::credentials::BackendFault;
 use crate::host::{CallFault, ObjectFault};
 use crate::multipart::Malformed;
 use crate::telegram::TelegramFault;
 
-/// Seconds after which an upload that found no room may be tried again.
-const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
-/// The same for a user whom the rate limit keeps out: the shorter of Cloudflare's two periods.
+/// Seconds after which an upload that found no room may try again.
+pub(super) const BUSY_RETRY_AFTER_SECONDS: u32 = 5;
+/// The same for a user over the rate limit: the shorter of Cloudflare's two periods.
 const RATE_LIMIT_RETRY_AFTER_SECONDS: u32 = 10;
-/// The same for a backend that asked for patience without saying how much.
+/// The same for a backend that answered 429 without `Retry-After`.
 const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
 
 impl Error {
-    /// How the error is told.
+    /// The error as a reply shows it.
     #[must_use]
+    #[allow(clippy::too_many_lines, reason = "a table, with a line for each error")]
     pub fn describe(&self) -> Description {
         match self {
             Self::NotFound => rows::NOT_FOUND.describe(),
@@ -51,14 +52,7 @@ impl Error {
             Self::Telegram {
                 fault,
                 with_fresh_credentials,
-            } => {
-                let told = describe_telegram(fault);
-                let blamed = fault.blames_credentials();
-                Description {
-                    retryable: told.retryable || (blamed && !with_fresh_credentials),
-                    ..told
-                }
-            }
+            } => unless_fresh(describe_telegram(fault), fault, *with_fresh_credentials),
             Self::IdempotencyKey => rows::BAD_IDEMPOTENCY_KEY.describe(),
             Self::IdempotencyInProgress { retry_after } => {
                 rows::IDEMPOTENCY_IN_PROGRESS.describe().after(*retry_after)
@@ -69,7 +63,41 @@ impl Error {
             Self::SignatureRefused => rows::SIGNATURE_REFUSED.describe(),
             Self::HookMalformed => rows::BAD_HOOK.describe(),
             Self::Outbox(fault) => describe_outbox(*fault),
+            Self::Download {
+                fault,
+                with_fresh_credentials,
+            } => unless_fresh(describe_download(fault), fault, *with_fresh_credentials),
+            Self::FileNotFound => rows::FILE_NOT_FOUND.describe(),
+            Self::TooLargeForBotApi => rows::TOO_LARGE_FOR_BOT_API.describe(),
+            Self::FileNotServed => rows::FILE_NOT_SERVED.describe(),
+            Self::Manifest { why } => rows::MANIFEST_INVALID
+                .saying(format!("The manifest of this file cannot be used: {why}")),
+            Self::RangeNotSatisfiable { size } => {
+                rows::RANGE_NOT_SATISFIABLE.saying(format!("The file has {size} bytes"))
+            }
+            Self::PreconditionFailed => rows::PRECONDITION_FAILED.describe(),
+            Self::LinksOff => rows::LINKS_NOT_CONFIGURED.describe(),
+            Self::LinkRequest => rows::BAD_LINK_REQUEST.describe(),
+            Self::LinkInvalid => rows::LINK_INVALID.describe(),
+            Self::LinkExpired => rows::LINK_EXPIRED.describe(),
+            Self::Upload(refusal) => upload::describe_refusal(*refusal),
+            Self::UploadObject(fault) => upload::describe_object(*fault),
+            Self::UploadHeader { name, problem } => upload::describe_header(name, problem),
+            Self::UploadMediaType { expected } => upload::describe_media_type(expected),
+            Self::TusVersion => rows::TUS_VERSION.describe(),
+            Self::ChecksumAlgorithm => rows::CHECKSUM_ALGORITHM.describe(),
+            Self::ChecksumMismatch => rows::DIGEST_MISMATCH.describe(),
+            Self::ChunkField(field) => upload::describe_chunk_field(field),
+            Self::TooManyUploads => rows::TOO_MANY_UNFINISHED_UPLOADS.describe(),
         }
+    }
+}
+
+/// A fault of the credentials is retryable, unless the request has fresh ones.
+fn unless_fresh(description: Description, fault: &TelegramFault, with_fresh: bool) -> Description {
+    Description {
+        retryable: description.retryable || (fault.blames_credentials() && !with_fresh),
+        ..description
     }
 }
 
@@ -139,10 +167,28 @@ fn describe_telegram(fault: &TelegramFault) -> Description {
     }
 }
 
+/// The same faults, for a download.
+fn describe_download(fault: &TelegramFault) -> Description {
+    match fault {
+        TelegramFault::RetryAfter {
+            description,
+            seconds,
+        } => rows::DOWNLOAD_RATE_LIMITED
+            .saying(description)
+            .after(*seconds),
+        TelegramFault::Failed { description } => {
+            rows::DOWNLOAD_FAILED.saying_or(description.as_deref())
+        }
+        TelegramFault::Unreachable => rows::DOWNLOAD_UNREACHABLE.describe(),
+        TelegramFault::Stalled => rows::DOWNLOAD_TIMEOUT.describe(),
+        fault => describe_telegram(fault),
+    }
+}
+
 fn describe_idempotency(fault: ObjectFault) -> Description {
     match fault {
         ObjectFault::NotBound => rows::IDEMPOTENCY_UNAVAILABLE.describe(),
-        ObjectFault::Failed => rows::IDEMPOTENCY_UNREACHABLE
+        _ => rows::IDEMPOTENCY_UNREACHABLE
             .describe()
             .after(BUSY_RETRY_AFTER_SECONDS),
     }
@@ -151,19 +197,19 @@ fn describe_idempotency(fault: ObjectFault) -> Description {
 fn describe_outbox(fault: ObjectFault) -> Description {
     match fault {
         ObjectFault::NotBound => rows::OUTBOX_NOT_BOUND.describe(),
-        ObjectFault::Failed => rows::OUTBOX_FAILED
+        _ => rows::OUTBOX_FAILED
             .describe()
             .after(BUSY_RETRY_AFTER_SECONDS),
     }
 }
 
-/// `50 MB`, as TeleStore writes it; smaller limits in bytes.
-fn megabytes(bytes: u64) -> String {
+/// `50 MB`, as TeleStore writes it. Limits under 1 MB are in bytes.
+pub(super) fn megabytes(bytes: u64) -> String {
     const MB: u64 = 1024 * 1024;
     match bytes {
         0..MB => format!("{bytes} bytes"),
         _ if bytes.is_multiple_of(MB) => format!("{} MB", bytes / MB),
-        // Rounded down, so that a file of the size that is named does fit.
+        // Rounded down, so that a file of the stated size fits.
         _ => format!("{}.{:02} MB", bytes / MB, bytes % MB * 100 / MB),
     }
 }

@@ -1,4 +1,4 @@
-//! The table of errors: what is always the same about each of them.
+//! The table of errors: one row for each code.
 
 use super::Description;
 
@@ -9,9 +9,10 @@ pub struct Row {
     pub status: u16,
     /// Stable, in `snake_case`.
     pub code: &'static str,
-    /// Whether the same request may do better later.
+    /// Whether the same request may succeed later.
     pub retryable: bool,
-    /// What frontends show, unless the moment knows better: TeleStore's own words where it has some.
+    /// What frontends show, unless the error brings its own text: TeleStore's own words where it has
+    /// them.
     pub error: &'static str,
     /// What the user or the deployer can do.
     pub hint: &'static str,
@@ -22,12 +23,12 @@ impl Row {
         self.saying(self.error)
     }
 
-    /// With these words, if there are any, in place of the row's own.
+    /// The row with this text, if there is one, instead of its own.
     pub(super) fn saying_or(&self, error: Option<&str>) -> Description {
         self.saying(error.unwrap_or(self.error))
     }
 
-    /// With these words in place of the row's own.
+    /// The row with this text instead of its own.
     pub(super) fn saying(&self, error: impl Into<String>) -> Description {
         Description {
             status: self.status,
@@ -160,7 +161,7 @@ pub(super) const CLIENT_DISCONNECTED: Row = Row {
     status: 400,
     code: "client_disconnected",
     retryable: true,
-    error: "Malformed request: the body ended before its time",
+    error: "Malformed request: the connection ended before the body did",
     hint: "Try again.",
 };
 
@@ -168,7 +169,7 @@ pub(super) const UPLOAD_INTERRUPTED: Row = Row {
     status: 400,
     code: "upload_interrupted",
     retryable: true,
-    error: "The upload was interrupted before its end",
+    error: "The upload was interrupted",
     hint: "The browser's connection broke, or the one to Telegram. Nothing was stored: try \
         again.",
 };
@@ -186,16 +187,15 @@ pub(super) const TOO_MANY_UPLOADS: Row = Row {
     code: "too_many_uploads",
     retryable: true,
     error: "Too many uploads",
-    hint: "This deployment limits how often a user may upload. Try again when retryAfter \
-        seconds are over.",
+    hint: "This deployment limits how often a user may upload. Try again after retryAfter seconds.",
 };
 
 pub(super) const REVOCATIONS_FAILED: Row = Row {
     status: 503,
     code: "revocations_failed",
     retryable: true,
-    error: "The change could not be passed on",
-    hint: "This isolate knows of it; others may not. Send the hook again.",
+    error: "The change may not have reached every isolate",
+    hint: "This isolate has forgotten the credentials; others may not have. Send the hook again.",
 };
 
 pub(super) const UPLOAD_TIMEOUT: Row = Row {
@@ -219,17 +219,17 @@ pub(super) const BAD_IDEMPOTENCY_KEY: Row = Row {
     code: "bad_idempotency_key",
     retryable: false,
     error: "Malformed request: Idempotency-Key is not 1 to 255 visible ASCII characters",
-    hint: "Send a new random key with each upload, such as crypto.randomUUID() gives, and the \
-        same one when it is repeated.",
+    hint: "Send a new random key with each file, for example from crypto.randomUUID(), and the \
+        same key when you repeat the upload.",
 };
 
 pub(super) const IDEMPOTENCY_IN_PROGRESS: Row = Row {
     status: 409,
     code: "idempotency_in_progress",
     retryable: true,
-    error: "An upload with this Idempotency-Key is under way",
-    hint: "Repeat it when retryAfter seconds are over: the reply is then that of the first one, \
-        or the key is free again.",
+    error: "An upload with this Idempotency-Key is running",
+    hint: "Try again after retryAfter seconds: you get the reply of the first upload, or the key \
+        is free again.",
 };
 
 pub(super) const IDEMPOTENCY_MISMATCH: Row = Row {
@@ -237,7 +237,7 @@ pub(super) const IDEMPOTENCY_MISMATCH: Row = Row {
     code: "idempotency_mismatch",
     retryable: false,
     error: "This Idempotency-Key was used for another file",
-    hint: "Take a new key for each file: a repeat has to have the same name and size.",
+    hint: "Use a new key for each file. A repeat must have the same name and size.",
 };
 
 pub(super) const HOOKS_OFF: Row = Row {
@@ -254,15 +254,15 @@ pub(super) const SIGNATURE_REFUSED: Row = Row {
     code: "signature_refused",
     retryable: false,
     error: "The signature is missing, wrong, or more than five minutes old",
-    hint: "Sign webhook-id, webhook-timestamp and the body's very bytes with WEBHOOK_SECRET, as \
-        Standard Webhooks says.",
+    hint: "Sign webhook-id, webhook-timestamp and the exact bytes of the body with WEBHOOK_SECRET, \
+        as Standard Webhooks describes.",
 };
 
 pub(super) const BAD_HOOK: Row = Row {
     status: 400,
     code: "bad_hook",
     retryable: false,
-    error: "The hook's body is not what is expected here",
+    error: "The hook's body is not the expected JSON",
     hint: "Send JSON of at most 64 KB, such as {\"action\":\"list\"} or \
         {\"action\":\"redrive\"}.",
 };
@@ -272,7 +272,7 @@ pub(super) const SECOND_FILE: Row = Row {
     code: "second_file",
     retryable: false,
     error: "Malformed request",
-    hint: "Send one file a request.",
+    hint: "Send one file per request.",
 };
 
 pub(super) const FIELD_TOO_LARGE: Row = Row {
@@ -296,7 +296,7 @@ pub(super) const MALFORMED_FORM: Row = Row {
     code: "malformed_form",
     retryable: false,
     error: "Malformed request",
-    hint: "Let the browser build the request: pass FormData as the body, and set no \
+    hint: "Let the browser build the request: pass FormData as the body, and do not set \
         Content-Type.",
 };
 
@@ -345,7 +345,7 @@ pub(super) const BACKEND_FAILED: Row = Row {
     code: "backend_failed",
     retryable: true,
     error: "Failed to fetch credentials: the backend failed",
-    hint: "Try again shortly. If it lasts, look at the backend's log.",
+    hint: "Try again shortly. If it continues, look at the backend's log.",
 };
 
 pub(super) const BACKEND_TIMEOUT: Row = Row {
@@ -353,7 +353,7 @@ pub(super) const BACKEND_TIMEOUT: Row = Row {
     code: "backend_timeout",
     retryable: true,
     error: "Failed to fetch credentials: the backend did not answer in time",
-    hint: "Try again shortly. If it lasts, check that the backend is up.",
+    hint: "Try again shortly. If it continues, check that the backend is up.",
 };
 
 pub(super) const BACKEND_UNREACHABLE: Row = Row {
@@ -361,14 +361,14 @@ pub(super) const BACKEND_UNREACHABLE: Row = Row {
     code: "backend_unreachable",
     retryable: true,
     error: "Failed to fetch credentials: the backend is unreachable",
-    hint: "Try again shortly. If it lasts, check BACKEND_URL and that the backend is up.",
+    hint: "Try again shortly. If it continues, check BACKEND_URL and that the backend is up.",
 };
 
 pub(super) const BACKEND_INVALID_REPLY: Row = Row {
     status: 502,
     code: "backend_invalid_reply",
     retryable: false,
-    error: "Failed to fetch credentials: the backend's answer can't be used",
+    error: "Failed to fetch credentials: the backend's answer cannot be used",
     hint: "Check that BACKEND_URL names the TeleStore backend, and its version.",
 };
 
@@ -377,7 +377,7 @@ pub(super) const BOT_TOKEN_REJECTED: Row = Row {
     code: "bot_token_rejected",
     retryable: false,
     error: "Telegram upload failed",
-    hint: "Telegram does not know the bot's token any more. Set a new token in the settings.",
+    hint: "Telegram does not accept the bot's token any more. Set a new token in the settings.",
 };
 
 pub(super) const CHAT_MIGRATED: Row = Row {
@@ -385,7 +385,8 @@ pub(super) const CHAT_MIGRATED: Row = Row {
     code: "chat_migrated",
     retryable: true,
     error: "Telegram upload failed",
-    hint: "The chat has a new id, which is known now: try again. Set it in the settings, too.",
+    hint: "The chat has a new id, and the worker knows it now: try again. Store the new id in the \
+        settings.",
 };
 
 pub(super) const CHAT_REFUSED: Row = Row {
@@ -393,7 +394,7 @@ pub(super) const CHAT_REFUSED: Row = Row {
     code: "chat_refused",
     retryable: false,
     error: "Telegram upload failed",
-    hint: "Add the bot to the channel as an administrator that may post, then try again.",
+    hint: "Add the bot to the channel as an administrator that can post messages, then try again.",
 };
 
 pub(super) const TELEGRAM_REJECTED: Row = Row {
@@ -401,7 +402,7 @@ pub(super) const TELEGRAM_REJECTED: Row = Row {
     code: "telegram_rejected",
     retryable: false,
     error: "Telegram upload failed",
-    hint: "Telegram's message says what it does not like.",
+    hint: "Telegram's message says why.",
 };
 
 pub(super) const TELEGRAM_TOO_LARGE: Row = Row {
@@ -417,7 +418,7 @@ pub(super) const RATE_LIMITED: Row = Row {
     code: "rate_limited",
     retryable: true,
     error: "Too Many Requests",
-    hint: "Telegram limits how fast a bot may post. Try again when retryAfter seconds are over.",
+    hint: "Telegram limits how fast a bot may post. Try again after retryAfter seconds.",
 };
 
 pub(super) const TELEGRAM_FAILED: Row = Row {
@@ -425,7 +426,7 @@ pub(super) const TELEGRAM_FAILED: Row = Row {
     code: "telegram_failed",
     retryable: true,
     error: "Telegram upload failed",
-    hint: "Telegram has trouble. Try again shortly.",
+    hint: "Telegram has a problem. Try again shortly.",
 };
 
 pub(super) const TELEGRAM_UNREACHABLE: Row = Row {
@@ -441,7 +442,7 @@ pub(super) const TELEGRAM_TIMEOUT: Row = Row {
     code: "telegram_timeout",
     retryable: true,
     error: "Telegram upload failed",
-    hint: "Telegram stopped taking the file. Try again shortly.",
+    hint: "Telegram stopped accepting the file. Try again shortly.",
 };
 
 pub(super) const OUTCOME_UNKNOWN: Row = Row {
@@ -449,8 +450,8 @@ pub(super) const OUTCOME_UNKNOWN: Row = Row {
     code: "outcome_unknown",
     retryable: false,
     error: "Telegram upload failed",
-    hint: "The file was sent whole, and Telegram did not say what became of it. Look into the \
-        channel before trying again.",
+    hint: "The whole file was sent, and Telegram did not say whether it was stored. Check the \
+        channel before you try again.",
 };
 
 pub(super) const FILE_ID_MISSING: Row = Row {
@@ -458,17 +459,16 @@ pub(super) const FILE_ID_MISSING: Row = Row {
     code: "file_id_missing",
     retryable: false,
     error: "Failed to get file_id from Telegram response",
-    hint: "The file is in the channel, but Telegram gave no ids to find it by. Do not upload it \
-        again.",
+    hint: "The file is in the channel, but Telegram's answer has no ids. Do not upload it again.",
 };
 
 pub(super) const IDEMPOTENCY_UNAVAILABLE: Row = Row {
     status: 501,
     code: "idempotency_unavailable",
     retryable: false,
-    error: "This worker does not know Idempotency-Key",
-    hint: "Leave the header out. A deployer can bind the Durable Object class Idempotency as \
-        IDEMPOTENCY, as wrangler.toml does.",
+    error: "This worker does not support Idempotency-Key",
+    hint: "Leave the header out. A deployer can bind the Durable Object class UserRecord as \
+        USER_RECORDS, as wrangler.toml does.",
 };
 
 pub(super) const IDEMPOTENCY_UNREACHABLE: Row = Row {
@@ -494,6 +494,330 @@ pub(super) const OUTBOX_FAILED: Row = Row {
     retryable: true,
     error: "The outbox did not answer",
     hint: "Try again shortly.",
+};
+
+pub(super) const DOWNLOAD_RATE_LIMITED: Row = Row {
+    status: 429,
+    code: "rate_limited",
+    retryable: true,
+    error: "Too Many Requests",
+    hint: "Telegram limits how often a bot may ask. Try again after retryAfter seconds.",
+};
+
+pub(super) const DOWNLOAD_FAILED: Row = Row {
+    status: 502,
+    code: "telegram_failed",
+    retryable: true,
+    error: "Telegram download failed",
+    hint: "Telegram has a problem. Try again shortly.",
+};
+
+pub(super) const DOWNLOAD_UNREACHABLE: Row = Row {
+    status: 502,
+    code: "telegram_unreachable",
+    retryable: true,
+    error: "Telegram download failed",
+    hint: "Telegram could not be reached. Try again shortly.",
+};
+
+pub(super) const DOWNLOAD_TIMEOUT: Row = Row {
+    status: 504,
+    code: "telegram_timeout",
+    retryable: true,
+    error: "Telegram download failed",
+    hint: "Telegram did not answer in time. Try again shortly.",
+};
+
+pub(super) const FILE_NOT_FOUND: Row = Row {
+    status: 404,
+    code: "file_not_found",
+    retryable: false,
+    error: "File not found",
+    hint: "Use the fileId from the upload's reply. Only the user whose bot sent the file can get \
+        it.",
+};
+
+pub(super) const TOO_LARGE_FOR_BOT_API: Row = Row {
+    status: 413,
+    code: "too_large_for_bot_api",
+    retryable: false,
+    error: "Bad Request: file is too big",
+    hint: "Telegram's own Bot API gives back no file over 20 MB. Upload it in parts, with a \
+        resumable upload, or use a self-hosted Bot API server.",
+};
+
+pub(super) const FILE_NOT_SERVED: Row = Row {
+    status: 502,
+    code: "file_not_served",
+    retryable: false,
+    error: "The Bot API server names a file that is not served",
+    hint: "A self-hosted Bot API server needs a web server beside it that serves its working \
+        directory under /file/bot<token>/.",
+};
+
+pub(super) const MANIFEST_INVALID: Row = Row {
+    status: 502,
+    code: "manifest_invalid",
+    retryable: false,
+    error: "The manifest of this file cannot be used",
+    hint: "Add ?raw=1 to get the document itself.",
+};
+
+pub(super) const RANGE_NOT_SATISFIABLE: Row = Row {
+    status: 416,
+    code: "range_not_satisfiable",
+    retryable: false,
+    error: "The file has no such bytes",
+    hint: "Ask for a range that begins within the file.",
+};
+
+pub(super) const PRECONDITION_FAILED: Row = Row {
+    status: 412,
+    code: "precondition_failed",
+    retryable: false,
+    error: "The file is not the version that If-Match names",
+    hint: "Leave If-Match out, or send the file's ETag.",
+};
+
+pub(super) const LINKS_NOT_CONFIGURED: Row = Row {
+    status: 501,
+    code: "links_not_configured",
+    retryable: false,
+    error: "This worker does not make links",
+    hint: "Set a secret of 32 characters or more with: wrangler secret put LINK_SECRET",
+};
+
+pub(super) const BAD_LINK_REQUEST: Row = Row {
+    status: 400,
+    code: "bad_link_request",
+    retryable: false,
+    error: "Malformed request: the body is not a request for a link",
+    hint: "Send JSON such as {\"expiresIn\":3600}, in seconds, at most 604800. The fields name \
+        and inline are optional.",
+};
+
+pub(super) const LINK_INVALID: Row = Row {
+    status: 403,
+    code: "link_invalid",
+    retryable: false,
+    error: "The link is not valid",
+    hint: "Copy the whole link. Links end when the deployer changes LINK_SECRET.",
+};
+
+pub(super) const LINK_EXPIRED: Row = Row {
+    status: 403,
+    code: "link_expired",
+    retryable: false,
+    error: "The link has expired",
+    hint: "Ask for a new link.",
+};
+
+pub(super) const UPLOAD_NOT_FOUND: Row = Row {
+    status: 404,
+    code: "upload_not_found",
+    retryable: false,
+    error: "There is no such upload",
+    hint: "Begin a new one.",
+};
+
+pub(super) const UPLOAD_GONE: Row = Row {
+    status: 410,
+    code: "upload_gone",
+    retryable: false,
+    error: "The upload has expired or was deleted",
+    hint: "Begin a new one.",
+};
+
+pub(super) const UPLOAD_FOREIGN: Row = Row {
+    status: 403,
+    code: "upload_foreign",
+    retryable: false,
+    error: "Another user began this upload",
+    hint: "Log in as that user, or begin a new upload.",
+};
+
+pub(super) const DESTINATION_CHANGED: Row = Row {
+    status: 409,
+    code: "destination_changed",
+    retryable: false,
+    error: "The bot or the channel has changed since the upload began",
+    hint: "The parts of one file stay in one channel. Begin a new upload.",
+};
+
+pub(super) const OFFSET_MISMATCH: Row = Row {
+    status: 409,
+    code: "offset_mismatch",
+    retryable: false,
+    error: "The offset does not match the upload's offset",
+    hint: "Continue at the upload's own offset, which Upload-Offset names.",
+};
+
+pub(super) const UPLOAD_LOCKED: Row = Row {
+    status: 409,
+    code: "upload_locked",
+    retryable: true,
+    error: "Another request is appending to this upload",
+    hint: "Try again after retryAfter seconds. If the other connection is dead, yours takes its place.",
+};
+
+pub(super) const UPLOAD_OVERTAKEN: Row = Row {
+    status: 409,
+    code: "upload_overtaken",
+    retryable: true,
+    error: "Another request has taken over this upload",
+    hint: "Ask for the offset, and continue there.",
+};
+
+pub(super) const UPLOAD_COMPLETE: Row = Row {
+    status: 409,
+    code: "upload_complete",
+    retryable: false,
+    error: "The upload is complete",
+    hint: "There is nothing left to send.",
+};
+
+pub(super) const UPLOAD_INCOMPLETE: Row = Row {
+    status: 400,
+    code: "upload_incomplete",
+    retryable: false,
+    error: "The upload is not complete",
+    hint: "Send the missing bytes.",
+};
+
+pub(super) const FILE_NAME_TOO_LONG: Row = Row {
+    status: 400,
+    code: "file_name_too_long",
+    retryable: false,
+    error: "The file's name is too long",
+    hint: "Shorten it to 4096 bytes. Most file systems take 255.",
+};
+
+pub(super) const LENGTH_EXCEEDED: Row = Row {
+    status: 413,
+    code: "length_exceeded",
+    retryable: false,
+    error: "The upload is longer than its announced length",
+    hint: "The length cannot change. Begin a new upload.",
+};
+
+pub(super) const LENGTH_MISMATCH: Row = Row {
+    status: 400,
+    code: "length_mismatch",
+    retryable: false,
+    error: "The length differs from the upload's announced length",
+    hint: "Send the same length, or the same number of chunks, in each request.",
+};
+
+pub(super) const UPLOAD_TOO_LARGE: Row = Row {
+    status: 413,
+    code: "file_too_large",
+    retryable: false,
+    error: "File too large",
+    hint: "Choose a smaller file. A deployer can raise MAX_FILE_BYTES.",
+};
+
+pub(super) const TOO_MANY_PARTS: Row = Row {
+    status: 413,
+    code: "too_many_parts",
+    retryable: false,
+    error: "The upload has reached the largest number of parts",
+    hint: "Each request makes at least one part. Begin a new upload, and send more bytes in each request.",
+};
+
+pub(super) const NO_SUCH_CHUNK: Row = Row {
+    status: 400,
+    code: "no_such_chunk",
+    retryable: false,
+    error: "chunkIndex is not below totalChunks",
+    hint: "The first chunk has the index 0.",
+};
+
+pub(super) const CHUNK_STORED: Row = Row {
+    status: 409,
+    code: "chunk_stored",
+    retryable: false,
+    error: "The chunk is already stored",
+    hint: "Continue with the next one.",
+};
+
+pub(super) const WRONG_UPLOAD_KIND: Row = Row {
+    status: 403,
+    code: "wrong_upload_kind",
+    retryable: false,
+    error: "This upload does not accept these bytes",
+    hint: "A final upload consists of partial ones, and a chunked one of chunks.",
+};
+
+pub(super) const RESUMABLE_UNAVAILABLE: Row = Row {
+    status: 501,
+    code: "resumable_unavailable",
+    retryable: false,
+    error: "This worker does not support resumable uploads",
+    hint: "Upload without them. A deployer can bind the Durable Object classes as wrangler.toml does.",
+};
+
+pub(super) const UPLOAD_UNAVAILABLE: Row = Row {
+    status: 503,
+    code: "upload_unavailable",
+    retryable: true,
+    error: "The upload's record could not be reached",
+    hint: "Try again shortly. What was acknowledged is kept.",
+};
+
+pub(super) const BAD_UPLOAD_HEADER: Row = Row {
+    status: 400,
+    code: "bad_upload_header",
+    retryable: false,
+    error: "Malformed request: a header cannot be used",
+    hint: "The protocol that the request speaks defines how the header is written.",
+};
+
+pub(super) const UPLOAD_MEDIA_TYPE: Row = Row {
+    status: 415,
+    code: "unsupported_media_type",
+    retryable: false,
+    error: "Unsupported media type",
+    hint: "Set the Content-Type that the protocol requires.",
+};
+
+pub(super) const TUS_VERSION: Row = Row {
+    status: 412,
+    code: "tus_version",
+    retryable: false,
+    error: "This version of tus is not supported",
+    hint: "Send Tus-Resumable: 1.0.0.",
+};
+
+pub(super) const CHECKSUM_ALGORITHM: Row = Row {
+    status: 400,
+    code: "checksum_algorithm",
+    retryable: false,
+    error: "The checksum's algorithm is not supported",
+    hint: "Tus-Checksum-Algorithm, in the reply to OPTIONS, lists those that are.",
+};
+
+pub(super) const DIGEST_MISMATCH: Row = Row {
+    status: 400,
+    code: "digest_mismatch",
+    retryable: true,
+    error: "The digest does not match the body",
+    hint: "Nothing of this request was stored. Send it again.",
+};
+
+pub(super) const BAD_CHUNK_FIELD: Row = Row {
+    status: 400,
+    code: "bad_chunk_field",
+    retryable: false,
+    error: "Malformed request: a field cannot be used",
+    hint: "Send uploadId, chunkIndex, totalChunks, fileName and fileSize with each chunk.",
+};
+
+pub(super) const TOO_MANY_UNFINISHED_UPLOADS: Row = Row {
+    status: 429,
+    code: "too_many_unfinished_uploads",
+    retryable: true,
+    error: "Too many unfinished uploads",
+    hint: "Finish or delete some of those that GET /files lists.",
 };
 
 /// Every row.
@@ -553,6 +877,46 @@ pub const ALL: &[Row] = &[
     IDEMPOTENCY_UNREACHABLE,
     OUTBOX_NOT_BOUND,
     OUTBOX_FAILED,
+    DOWNLOAD_RATE_LIMITED,
+    DOWNLOAD_FAILED,
+    DOWNLOAD_UNREACHABLE,
+    DOWNLOAD_TIMEOUT,
+    FILE_NOT_FOUND,
+    TOO_LARGE_FOR_BOT_API,
+    FILE_NOT_SERVED,
+    MANIFEST_INVALID,
+    RANGE_NOT_SATISFIABLE,
+    PRECONDITION_FAILED,
+    LINKS_NOT_CONFIGURED,
+    BAD_LINK_REQUEST,
+    LINK_INVALID,
+    LINK_EXPIRED,
+    UPLOAD_NOT_FOUND,
+    UPLOAD_GONE,
+    UPLOAD_FOREIGN,
+    DESTINATION_CHANGED,
+    OFFSET_MISMATCH,
+    UPLOAD_LOCKED,
+    UPLOAD_OVERTAKEN,
+    UPLOAD_COMPLETE,
+    UPLOAD_INCOMPLETE,
+    FILE_NAME_TOO_LONG,
+    LENGTH_EXCEEDED,
+    LENGTH_MISMATCH,
+    UPLOAD_TOO_LARGE,
+    TOO_MANY_PARTS,
+    NO_SUCH_CHUNK,
+    CHUNK_STORED,
+    WRONG_UPLOAD_KIND,
+    RESUMABLE_UNAVAILABLE,
+    UPLOAD_UNAVAILABLE,
+    BAD_UPLOAD_HEADER,
+    UPLOAD_MEDIA_TYPE,
+    TUS_VERSION,
+    CHECKSUM_ALGORITHM,
+    DIGEST_MISMATCH,
+    BAD_CHUNK_FIELD,
+    TOO_MANY_UNFINISHED_UPLOADS,
 ];
 
 #[cfg(test)]

@@ -1,14 +1,7 @@
 //! Idempotency keys: a repeated upload is answered like the first one, and stored once.
 //!
-//! A client that got no answer sends the same `Idempotency-Key` again. A durable object for each user
-//! and key remembers what became of the first upload with it. Uploads without the header have nothing
-//! to do with this room.
-
-mod object;
-mod record;
-
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod tests;
+//! A client that got no answer sends the same `Idempotency-Key` again. The user's record remembers
+//! what became of the first upload with it. Uploads without the header never ask for it.
 
 use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
@@ -16,24 +9,18 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
-use crate::host::{Host, Object, ObjectFault};
+use crate::host::{Host, ObjectFault};
+use crate::objects::user::{File, Kept, Step, UserKey, Verdict};
 use crate::telegram::TelegramFault;
-use crate::text::hex;
 use crate::webhook::Message;
-
-pub use object::{answer, wake};
-use record::{Answer, File, Kept, Question, Wish};
 
 /// Most bytes of a key.
 const MAX_KEY_BYTES: usize = 255;
-/// How long an upload waits for the record, in milliseconds.
-const ASK_TIMEOUT_MS: u32 = 5_000;
 /// How often a lease is renewed while it runs.
 const RENEWALS_A_LEASE: u64 = 3;
-/// Pauses before it is tried again, behind the reply, to record what became of an upload.
+/// Pauses before the next try, after the reply, to record how an upload ended.
 const RECORD_PAUSES_MS: [u32; 3] = [1_000, 3_000, 7_000];
 
 /// The value of an `Idempotency-Key`.
@@ -47,43 +34,33 @@ impl IdempotencyKey {
         let fits = !text.is_empty() && text.len() <= MAX_KEY_BYTES;
         (fits && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
-
-    /// The name of the durable object: one user's key is none of another's.
-    fn object_name(&self, user_id: &str) -> String {
-        let mut hash = Sha256::new();
-        // With its length in front, a user id can't run over into the key.
-        hash.update((user_id.len() as u64).to_be_bytes());
-        hash.update(user_id);
-        hash.update(&self.0);
-        hex(&hash.finalize())
-    }
 }
 
-/// One upload's part in what is remembered of its key. Without a key it has none, and every method is
-/// done at once.
+/// An upload that may have a key, and what its record knows. Without a key there is no record, and every
+/// method returns at once.
 pub struct Attempt<'a, H: Host> {
     host: &'a H,
     key: Option<IdempotencyKey>,
     /// The id of the request.
     id: &'a str,
     lease_ms: u64,
-    object: OnceCell<String>,
-    /// From the moment in which it has the key, until the record knows how it ended.
+    record: OnceCell<UserKey>,
+    /// From the moment it has the key until the record knows how it ended.
     is_under_way: Cell<bool>,
 }
 
 /// An earlier upload with the same key, which has ended.
 #[derive(Debug)]
-pub struct Earlier {
+pub struct EndedUpload {
     file: File,
     reply: Option<String>,
 }
 
-impl Earlier {
-    /// Whether a repeat with this file is one.
+impl EndedUpload {
+    /// Whether an upload of this file repeats it.
     ///
     /// # Errors
-    /// [`Error::IdempotencyMismatch`] when it is another file.
+    /// [`Error::IdempotencyMismatch`] when it had another file.
     pub fn check(&self, name: &str, size: u64) -> Result<(), Error> {
         if self.file.name != name || self.file.size != size {
             return Err(Error::IdempotencyMismatch);
@@ -91,12 +68,12 @@ impl Earlier {
         Ok(())
     }
 
-    /// The reply to that upload, for a repeat with this file.
+    /// Its reply, for a repeat with this file.
     ///
     /// # Errors
-    /// [`Error::IdempotencyMismatch`] when it was another file, and `outcome_unknown` when nobody knows
-    /// what became of it.
-    pub fn retell(self, name: &str, size: u64) -> Result<String, Error> {
+    /// [`Error::IdempotencyMismatch`] when it had another file, and `outcome_unknown` when nobody knows
+    /// how it ended.
+    pub fn replay(self, name: &str, size: u64) -> Result<String, Error> {
         self.check(name, size)?;
         self.reply.ok_or(Error::Telegram {
             fault: TelegramFault::OutcomeUnknown { timed_out: false },
@@ -114,7 +91,7 @@ impl<'a, H: Host> Attempt<'a, H> {
             key,
             id,
             lease_ms,
-            object: OnceCell::new(),
+            record: OnceCell::new(),
             is_under_way: Cell::new(false),
         }
     }
@@ -127,33 +104,35 @@ impl<'a, H: Host> Attempt<'a, H> {
         }
     }
 
-    /// Takes the key for this upload, unless an earlier one has ended with it. To be said as soon as
-    /// the user is known; a second time it changes nothing.
+    /// Takes the key for this upload, unless an earlier one with it has ended. It is called as soon as
+    /// the user is known; a second call changes nothing.
     ///
     /// # Errors
     /// [`Error::IdempotencyInProgress`] while an earlier one is under way, and [`Error::Idempotency`].
-    pub async fn begin(&self, user_id: &str) -> Result<Option<Earlier>, Error> {
+    pub async fn begin(&self, user_id: &str) -> Result<Option<EndedUpload>, Error> {
         let Some(key) = &self.key else {
             return Ok(None);
         };
-        if self.object.set(key.object_name(user_id)).is_err() {
+        if self.record.set(UserKey::new(user_id, &key.0)).is_err() {
             return Ok(None);
         }
-        let answer = self.ask(Wish::Begin).await;
-        // One whose answer did not come may have been heard.
-        let may_have_it = matches!(answer, Ok(Answer::Yours) | Err(ObjectFault::Failed));
+        let verdict = self.step(Step::Begin).await;
+        // When no answer came, the record may have given it the key.
+        let may_have_it = matches!(verdict, Ok(Verdict::Granted) | Err(ObjectFault::NoAnswer));
         self.is_under_way.set(may_have_it);
-        match answer.map_err(Error::Idempotency)? {
-            Answer::Yours => Ok(None),
-            Answer::Taken(retry_after) => Err(Error::IdempotencyInProgress { retry_after }),
-            Answer::Ended(file, reply) => Ok(Some(Earlier { file, reply })),
+        match verdict.map_err(Error::Idempotency)? {
+            Verdict::Granted => Ok(None),
+            Verdict::InProgress { retry_after } => {
+                Err(Error::IdempotencyInProgress { retry_after })
+            }
+            Verdict::Ended { file, reply } => Ok(Some(EndedUpload { file, reply })),
         }
     }
 
-    /// Asks for leave to write the closing boundary. Without it the boundary must not be written.
+    /// Asks for permission to write the closing boundary. Without it the boundary must not be written.
     ///
     /// # Errors
-    /// [`Error::IdempotencyInProgress`] when another upload has taken the key meanwhile, and
+    /// [`Error::IdempotencyInProgress`] if another upload has taken the key meanwhile, or
     /// [`Error::Idempotency`].
     pub async fn commit(&self, name: &str, size: u64) -> Result<(), Error> {
         if !self.is_under_way.get() {
@@ -163,37 +142,43 @@ impl<'a, H: Host> Attempt<'a, H> {
             name: name.to_owned(),
             size,
         };
-        match self.ask(Wish::Commit(file)).await {
-            Ok(Answer::Yours) => Ok(()),
-            Ok(Answer::Taken(retry_after)) => Err(Error::IdempotencyInProgress { retry_after }),
-            Ok(Answer::Ended(..)) => Err(Error::Idempotency(ObjectFault::Failed)),
-            Err(fault) => Err(Error::Idempotency(fault)),
+        match self
+            .step(Step::Commit(file))
+            .await
+            .map_err(Error::Idempotency)?
+        {
+            Verdict::Granted => Ok(()),
+            Verdict::InProgress { retry_after } => {
+                Err(Error::IdempotencyInProgress { retry_after })
+            }
+            // Another one ends with this key only if it has overtaken this one.
+            Verdict::Ended { .. } => Err(Error::IdempotencyInProgress { retry_after: 1 }),
         }
     }
 
-    /// Records that the file is stored, and with it the message that is still to be delivered: should
-    /// this upload die now, the record does that.
+    /// Records that the file is stored, with the message that is still to be delivered: should this
+    /// upload die now, the record delivers it.
     pub async fn stored(&self, reply: impl FnOnce() -> String, message: &Message) {
         if self.is_under_way.get() {
             let kept = Kept {
                 reply: reply(),
-                untold: Some(message.clone()),
-                is_last: false,
+                undelivered: Some(message.clone()),
+                is_final: false,
             };
-            self.record(Wish::Keep(kept)).await;
+            self.record(Step::Keep(kept)).await;
         }
     }
 
-    /// Records the reply as it goes out. The record goes on to keep an `untold` message, which is
-    /// neither delivered nor in the outbox.
-    pub async fn told(&self, reply: impl FnOnce() -> String, untold: Option<&Message>) {
+    /// Records the reply that goes out. The record keeps an `undelivered` message, which the outbox does
+    /// not have either, and delivers it.
+    pub async fn replied(&self, reply: impl FnOnce() -> String, undelivered: Option<&Message>) {
         if self.is_under_way.replace(false) {
             let kept = Kept {
                 reply: reply(),
-                untold: untold.cloned(),
-                is_last: true,
+                undelivered: undelivered.cloned(),
+                is_final: true,
             };
-            self.record(Wish::Keep(kept)).await;
+            self.record(Step::Keep(kept)).await;
         }
     }
 
@@ -202,15 +187,15 @@ impl<'a, H: Host> Attempt<'a, H> {
         if self.is_under_way.replace(false) {
             let may_be_stored = error.may_be_stored();
             self.record(if may_be_stored {
-                Wish::Lose
+                Step::Lose
             } else {
-                Wish::Free
+                Step::Free
             })
             .await;
         }
     }
 
-    /// Says now and then that the upload lives.
+    /// Renews the lease as long as the upload lives.
     async fn renew(&self) -> Infallible {
         if self.key.is_none() {
             std::future::pending::<()>().await;
@@ -219,52 +204,50 @@ impl<'a, H: Host> Attempt<'a, H> {
         loop {
             self.host.sleep(pause_ms).await;
             if self.is_under_way.get() {
-                // When it is lost, the leave to commit is refused.
-                let _ = self.ask(Wish::Renew).await;
+                // If the key is lost, the permission to commit is refused.
+                let _ = self.step(Step::Renew).await;
             }
         }
     }
 
-    /// Lets the record know how the upload ended. If it can't be told now, it is told behind the reply;
-    /// if not even then, the lease ends, and a repeat gets `outcome_unknown` at worst.
-    async fn record(&self, wish: Wish) {
-        let Some(name) = self.object.get() else {
+    /// Records how the upload ended. If that fails, it is tried again after the reply; if that fails
+    /// too, the lease ends, and a repeat gets `outcome_unknown` at worst.
+    async fn record(&self, step: Step) {
+        let Some(record) = self.record.get() else {
             return;
         };
-        let question = self.question(wish);
-        if ask(self.host, name, &question).await.is_ok() {
+        if record.step(self.host, self.id, step.clone()).await.is_ok() {
             return;
         }
         let line = json!({ "event": "idempotency_not_recorded", "requestId": self.id });
         self.host.log(&line.to_string());
-        let (host, name) = (self.host.clone(), name.clone());
+        let (host, record, id) = (self.host.clone(), record.clone(), self.id.to_owned());
         self.host.defer(async move {
             for pause_ms in RECORD_PAUSES_MS {
                 host.sleep(pause_ms).await;
-                if ask(&host, &name, &question).await.is_ok() {
+                if record.step(&host, &id, step.clone()).await.is_ok() {
                     return;
                 }
             }
         });
     }
 
-    async fn ask(&self, wish: Wish) -> Result<Answer, ObjectFault> {
-        let name = self.object.get().ok_or(ObjectFault::Failed)?;
-        ask(self.host, name, &self.question(wish)).await
-    }
-
-    fn question(&self, wish: Wish) -> Question {
-        Question {
-            attempt: self.id.to_owned(),
-            wish,
-        }
+    async fn step(&self, step: Step) -> Result<Verdict, ObjectFault> {
+        let record = self.record.get().ok_or(ObjectFault::Failed)?;
+        record.step(self.host, self.id, step).await
     }
 }
 
-async fn ask<H: Host>(host: &H, name: &str, question: &Question) -> Result<Answer, ObjectFault> {
-    let question = serde_json::to_string(question).map_err(|_| ObjectFault::Failed)?;
-    let answer = host
-        .ask(Object::Idempotency(name), question, ASK_TIMEOUT_MS)
-        .await?;
-    serde_json::from_str(&answer).map_err(|_| ObjectFault::Failed)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_one_to_255_visible_ascii_characters() {
+        assert!(IdempotencyKey::parse("\"8e03978e-40d5-43dd-bc93-6894a57f9324\"").is_some());
+        assert!(IdempotencyKey::parse(&"k".repeat(255)).is_some());
+        for text in ["", "a b", "a\tb", "ä", "\u{7f}", &"k".repeat(256)] {
+            assert_eq!(IdempotencyKey::parse(text), None, "{text:?}");
+        }
+    }
 }

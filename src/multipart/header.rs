@@ -1,5 +1,7 @@
 //! The header block of a part, and the `Content-Type` of the whole body.
 
+use percent_encoding::percent_decode_str;
+
 use super::malformed::Malformed;
 use super::parser::MAX_PART_HEADERS;
 
@@ -23,6 +25,24 @@ pub fn boundary_of(content_type: &str) -> Result<String, Malformed> {
     parameter(parameters.as_bytes(), b"boundary")
         .map(|value| String::from_utf8_lossy(&value).into_owned())
         .ok_or(Malformed::NoBoundary)
+}
+
+/// The file name in the `Content-Disposition` of a request that is no form (RFC 6266 section 4.3):
+/// `filename*` goes before `filename`. `None` when there is none, or it is not UTF-8.
+#[must_use]
+pub fn file_name_of(disposition: &str) -> Option<String> {
+    let (_, parameters) = disposition.split_once(';')?;
+    let parameters = parameters.as_bytes();
+    // RFC 8187 section 3.2: charset, language and percent-encoded value, separated by quotes.
+    let extended = parameter(parameters, b"filename*").and_then(|value| {
+        let text = String::from_utf8(value).ok()?;
+        let (charset, rest) = text.split_once('\'')?;
+        let (_, encoded) = rest.split_once('\'')?;
+        let is_utf8 = charset.eq_ignore_ascii_case("utf-8");
+        is_utf8.then(|| percent_decode_str(encoded).collect())
+    });
+    let name = extended.or_else(|| parameter(parameters, b"filename"))?;
+    String::from_utf8(name).ok().filter(|name| !name.is_empty())
 }
 
 /// Reads a header block without its empty line.

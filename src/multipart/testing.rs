@@ -2,7 +2,11 @@
 //! naively, by searching the whole body again and again.
 //!
 //! The naive way keeps the caps on counts, and none of those on bytes: it is for bodies that are
-//! shorter than a part's header block may be. The fuzz targets read with this file too.
+//! shorter than a part's header block may be. The feature `testing` makes them public, for the fuzz
+//! targets.
+
+// A reader that breaks its own promises fails the test.
+#![allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
 use crate::multipart::parser::{Event, MAX_PART_HEADERS, MAX_PARTS, Parser};
@@ -10,20 +14,24 @@ use crate::multipart::{Malformed, PartHead};
 
 /// A part as a whole: what a caller that joins the pieces sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Whole {
-    pub(crate) head: PartHead,
-    pub(crate) content: Vec<u8>,
+pub struct Whole {
+    /// What its headers say.
+    pub head: PartHead,
+    /// Its bytes.
+    pub content: Vec<u8>,
 }
 
 /// A form as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WholeForm {
-    pub(crate) file: Option<(FilePart, Vec<u8>)>,
-    pub(crate) fields: Fields,
+pub struct WholeForm {
+    /// The file part and its bytes, if there is one.
+    pub file: Option<(FilePart, Vec<u8>)>,
+    /// The text fields.
+    pub fields: Fields,
 }
 
 /// Pushes `slices` one after another and joins the events.
-pub(crate) fn read_parts<'a>(
+pub fn read_parts<'a>(
     boundary: &str,
     slices: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<Whole>, Malformed> {
@@ -66,7 +74,7 @@ pub(crate) fn read_parts<'a>(
 }
 
 /// Pushes `slices` one after another and joins the steps.
-pub(crate) fn read_form<'a>(
+pub fn read_form<'a>(
     boundary: &str,
     slices: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<WholeForm, Malformed> {
@@ -100,13 +108,13 @@ pub(crate) fn read_form<'a>(
 }
 
 /// The parts of a body, by the naive way.
-pub(crate) fn naive_parts(boundary: &str, body: &[u8]) -> Result<Vec<Whole>, Malformed> {
+pub fn naive_parts(boundary: &str, body: &[u8]) -> Result<Vec<Whole>, Malformed> {
     let naive = Naive::read(boundary, body);
     naive.end.map(|()| naive.parts)
 }
 
 /// The form that a body is, by the naive way.
-pub(crate) fn naive_form(boundary: &str, body: &[u8]) -> Result<WholeForm, Malformed> {
+pub fn naive_form(boundary: &str, body: &[u8]) -> Result<WholeForm, Malformed> {
     let naive = Naive::read(boundary, body);
     let mut form = WholeForm {
         file: None,
@@ -272,7 +280,7 @@ fn naive_head(mut block: &[u8]) -> Result<PartHead, Malformed> {
 }
 
 /// The boundary that a `Content-Type` names, by the naive way.
-pub(crate) fn naive_boundary(content_type: &str) -> Result<String, Malformed> {
+pub fn naive_boundary(content_type: &str) -> Result<String, Malformed> {
     let semicolon = content_type.find(';').unwrap_or(content_type.len());
     naive_parameters(&content_type.as_bytes()[semicolon..])
         .into_iter()

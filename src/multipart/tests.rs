@@ -490,3 +490,30 @@ fn only_a_content_type_that_can_be_a_header_is_passed_on() {
         assert_eq!(passable_content_type(other), "application/octet-stream");
     }
 }
+
+#[test]
+fn a_requests_disposition_names_its_file() {
+    for (disposition, name) in [
+        ("inline; filename=\"a b.jpg\"", Some("a b.jpg")),
+        ("attachment; filename=a.jpg", Some("a.jpg")),
+        (
+            "inline; filename=\"x\"; filename*=UTF-8\'\'%e2%82%ac.txt",
+            Some("€.txt"),
+        ),
+        ("inline; filename*=utf-8\'en\'a%20b", Some("a b")),
+        (
+            "inline; filename=\"x\"; filename*=iso-8859-1\'\'%E9",
+            Some("x"),
+        ),
+        ("inline; filename*=UTF-8\'\'%FF", None),
+        ("inline; filename=\"\"", None),
+        ("inline", None),
+        ("", None),
+    ] {
+        assert_eq!(
+            crate::multipart::file_name_of(disposition).as_deref(),
+            name,
+            "{disposition}"
+        );
+    }
+}

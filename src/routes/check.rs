@@ -1,5 +1,5 @@
-//! `GET /check`: would an upload with this token go well? Each thing that it depends on is `ok`, or has
-//! the code and the hint that an upload would get, so that a frontend can tell before the first byte.
+//! `GET /check`: would an upload with this token succeed? Each thing that it depends on is `ok`, or has
+//! the code and the hint that an upload would get. So a frontend knows before the first byte.
 
 use futures_util::future::join3;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -26,11 +26,11 @@ struct Findings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
-    /// It is as it has to be.
+    /// An upload can use it.
     Ok,
-    /// It is not.
+    /// An upload would fail because of it.
     Failed,
-    /// What it depends on is not, so that it can't be told.
+    /// It depends on something that failed, so it could not be checked.
     Unknown,
 }
 
@@ -38,7 +38,7 @@ enum Status {
 struct Checks {
     /// The backend answers.
     backend: Check,
-    /// There are credentials for this token, be they stale.
+    /// There are credentials for this token, possibly stale ones.
     credentials: Check,
     /// Telegram knows the bot.
     bot: Check,
@@ -106,10 +106,18 @@ impl Check {
 /// Answers with what it finds.
 ///
 /// # Errors
-/// [`Error::TokenRequired`], and whatever else is wrong with the request itself.
+/// [`Error::TokenRequired`], [`Error::RateLimited`], and whatever else is wrong with the request
+/// itself.
 pub(super) async fn serve<H: Host>(request: &Request<'_, H>) -> Result<Reply, Error> {
+    let (host, shared) = (request.host, request.shared()?);
     let token = header_token(request.head)?.ok_or(Error::TokenRequired)?;
-    let findings = check(request.host, request.shared()?, &token, request.id).await;
+    let known = shared.credentials.obtain(host, &token).await;
+    if let Ok((credentials, _)) = &known
+        && !host.admits(&credentials.user_id).await
+    {
+        return Err(Error::RateLimited);
+    }
+    let findings = check(host, shared, &token, known, request.id).await;
     Ok(Reply::json(200, &findings))
 }
 
@@ -117,9 +125,10 @@ async fn check<H: Host>(
     host: &H,
     shared: &Shared,
     token: &AuthToken,
+    known: Found,
     request_id: &str,
 ) -> Findings {
-    let (backend, found) = ask_backend(host, shared, token).await;
+    let (backend, found) = ask_backend(host, shared, token, known).await;
     let checks = match found {
         Ok((credentials, source)) => {
             let [bot, channel, post] = ask_telegram(host, shared, &credentials).await;
@@ -151,7 +160,7 @@ async fn check<H: Host>(
             }
         }
     };
-    // An upload goes well with stale credentials, too.
+    // An upload succeeds with stale credentials, too.
     let needed = [
         &checks.credentials,
         &checks.bot,
@@ -166,15 +175,19 @@ async fn check<H: Host>(
     }
 }
 
-/// Asks the backend even where the cache could answer: whether it is there is the question.
-async fn ask_backend<H: Host>(host: &H, shared: &Shared, token: &AuthToken) -> (Check, Found) {
-    let known = shared.credentials.obtain(host, token).await;
+/// Asks the backend even if the cache has an answer, to find out whether it can be reached.
+async fn ask_backend<H: Host>(
+    host: &H,
+    shared: &Shared,
+    token: &AuthToken,
+    known: Found,
+) -> (Check, Found) {
     let asked = match &known {
         Ok((_, Source::Hit)) => shared.credentials.fetch(host, token).await,
         other => other.clone(),
     };
     let backend = match &asked {
-        // It is stale because the backend has just failed, or a moment ago.
+        // They are stale because the backend failed just now, or a moment ago.
         Ok((_, Source::Stale)) => {
             let fault = shared.credentials.last_fault();
             fault.map_or_else(|| Check::of(Status::Unknown), Check::failed)
@@ -182,7 +195,7 @@ async fn ask_backend<H: Host>(host: &H, shared: &Shared, token: &AuthToken) -> (
         Err(fault) if !fault.is_refusal() => Check::failed(fault.clone()),
         _ => Check::of(Status::Ok),
     };
-    // What an upload would have found is told, if it still holds.
+    // Reports the source that an upload would have used, if its credentials are still valid.
     let found = match (known, asked) {
         (Ok((_, Source::Hit)), Ok((credentials, Source::Miss))) => Ok((credentials, Source::Hit)),
         (_, asked) => asked,
@@ -190,7 +203,7 @@ async fn ask_backend<H: Host>(host: &H, shared: &Shared, token: &AuthToken) -> (
     (backend, found)
 }
 
-/// Bot, chat, and the right to post: three questions at one time.
+/// Checks the bot, the chat and the right to post, with three concurrent requests.
 async fn ask_telegram<H: Host>(host: &H, shared: &Shared, credentials: &Credentials) -> [Check; 3] {
     let migrated_to = shared.migrations.borrow().of(&credentials.chat_id).cloned();
     let chat = migrated_to.as_ref().unwrap_or(&credentials.chat_id);
@@ -213,7 +226,7 @@ async fn ask_telegram<H: Host>(host: &H, shared: &Shared, credentials: &Credenti
         (_, member) => member.map(drop),
     };
     let bot = Check::from_telegram(&me);
-    // What a dead token makes of the other two says nothing about the chat.
+    // With a dead token, the other two answers say nothing about the chat.
     if bot.status != Status::Ok {
         let unknown = || Check::of(Status::Unknown);
         return [bot, unknown(), unknown()];
@@ -245,7 +258,7 @@ async fn ask<H: Host>(
         timeout_ms: shared.config.telegram_timeout_ms,
         max_answer_bytes: telegram::MAX_ANSWER_BYTES,
     };
-    // Nothing is stored by asking, so no answer is no more than that.
+    // These methods store nothing, so a missing answer only means that Telegram is unreachable.
     let answer = host
         .call(call)
         .await

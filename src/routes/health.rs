@@ -1,4 +1,4 @@
-//! `GET /health`: the worker is up. It asks nobody, and needs no settings.
+//! `GET /health`: the worker is up. It makes no request and needs no settings.
 
 use serde_json::json;
 

@@ -1,10 +1,9 @@
-//! Requests from the backend itself, signed as Standard Webhooks with the secret that both share.
+//! Requests from the backend, signed as Standard Webhooks with the shared secret.
 //!
-//! `POST /hooks/outbox` with `{"action":"list"}` or `{"action":"redrive"}`: what the outbox holds, and
-//! trying it at once.
+//! `POST /hooks/outbox` shows what the outbox has (`{"action":"list"}`), tries it at once
+//! (`{"action":"redrive"}`), or removes events from it (`{"action":"discard","ids":["…"]}`).
 //!
-//! `POST /hooks/credentials` with `{"user_id":"…"}`: what this user's credentials were, they are no
-//! more.
+//! `POST /hooks/credentials` with `{"user_id":"…"}` says that this user's credentials have changed.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,7 +13,7 @@ use crate::error::Error;
 use crate::host::{Body, Chunk as _, Host, ObjectFault};
 use crate::http::Reply;
 use crate::isolate::Shared;
-use crate::notify::outbox::{self, Question};
+use crate::objects::outbox;
 
 /// Most bytes of a hook's body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -31,7 +30,7 @@ pub enum Hook {
 /// Answers a hook with JSON.
 ///
 /// # Errors
-/// Why not. Then nothing was done.
+/// Why the hook was refused. Then nothing was done.
 pub(super) async fn serve<H: Host>(
     request: &Request<'_, H>,
     hook: Hook,
@@ -91,22 +90,32 @@ async fn manage_outbox<H: Host>(host: &H, body: &[u8]) -> Result<String, Error> 
         after: u64,
         ids: Option<Vec<String>>,
     }
-    /// Nobody adds an event but the worker itself.
+    /// Only the worker itself adds events.
     #[derive(Deserialize)]
     #[serde(rename_all = "snake_case")]
     enum Action {
         List,
         Redrive,
+        Discard,
     }
     let wanted: Wanted = serde_json::from_slice(body).map_err(|_| Error::HookMalformed)?;
-    let question = match wanted.action {
-        Action::List => Question::List(wanted.after),
-        Action::Redrive => Question::Redrive(wanted.ids),
+    let answer = match (wanted.action, wanted.ids) {
+        (Action::List, _) => outbox::list(host, wanted.after).await,
+        (Action::Redrive, ids) => {
+            let redriven = outbox::redrive(host, ids.as_deref()).await;
+            redriven.map(|redriven| json!({ "redriven": redriven }).to_string())
+        }
+        (Action::Discard, Some(ids)) => {
+            let discarded = outbox::discard(host, &ids).await;
+            discarded.map(|discarded| json!({ "discarded": discarded }).to_string())
+        }
+        // Without ids it would empty the outbox.
+        (Action::Discard, None) => return Err(Error::HookMalformed),
     };
-    outbox::ask(host, &question).await.map_err(Error::Outbox)
+    answer.map_err(Error::Outbox)
 }
 
-/// Answers `propagated: false` where only this isolate could be told.
+/// Answers `propagated: false` if only this isolate forgets the credentials.
 async fn revoke_credentials<H: Host>(
     host: &H,
     shared: &Shared,
@@ -122,6 +131,6 @@ async fn revoke_credentials<H: Host>(
         Err(ObjectFault::NotBound) => {
             Ok(json!({ "success": true, "propagated": false }).to_string())
         }
-        Err(ObjectFault::Failed) => Err(Error::Revocations),
+        Err(_) => Err(Error::Revocations),
     }
 }

@@ -19,8 +19,18 @@ pub enum Route {
     Check,
     /// An upload.
     Upload(Content),
-    /// A request from the backend itself.
+    /// A request from the backend.
     Hook(Hook),
+    /// `GET /`.
+    Page,
+    /// `GET /config`.
+    Config,
+    /// `GET /files/{fileId}`, with this id as it came.
+    File(String),
+    /// `POST /files/{fileId}/link`, with this id as it came.
+    MakeLink(String),
+    /// `GET /l/{sealed}`.
+    Link(String),
 }
 
 /// Finds the route.
@@ -33,14 +43,16 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
     }
     match (head.path.as_str(), head.method.as_str()) {
         ("/health", "GET" | "HEAD") => Ok(Route::Health),
-        ("/health", _) => Err(Error::MethodNotAllowed {
-            allow: "GET, HEAD, OPTIONS",
-        }),
         ("/hooks/outbox", "POST") => Ok(Route::Hook(Hook::Outbox)),
         ("/hooks/credentials", "POST") => Ok(Route::Hook(Hook::Credentials)),
         ("/check", "GET") => Ok(Route::Check),
         ("/check", _) => Err(Error::MethodNotAllowed {
             allow: "GET, OPTIONS",
+        }),
+        ("/", "GET" | "HEAD") => Ok(Route::Page),
+        ("/config", "GET" | "HEAD") => Ok(Route::Config),
+        ("/health" | "/config", _) => Err(Error::MethodNotAllowed {
+            allow: "GET, HEAD, OPTIONS",
         }),
         ("/" | "/upload", "POST") => match media(head) {
             Media::Form => Ok(Route::Upload(Content::Form {
@@ -53,12 +65,16 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
             }
             Media::OtherMultipart => Err(Error::UnsupportedMediaType),
         },
-        ("/" | "/upload" | "/hooks/outbox" | "/hooks/credentials", _) => {
-            Err(Error::MethodNotAllowed {
-                allow: "POST, OPTIONS",
-            })
-        }
+        ("/", _) => Err(Error::MethodNotAllowed {
+            allow: "GET, HEAD, POST, OPTIONS",
+        }),
+        ("/upload" | "/hooks/outbox" | "/hooks/credentials", _) => Err(Error::MethodNotAllowed {
+            allow: "POST, OPTIONS",
+        }),
         (path, method) => {
+            if let Some(route) = file_route(path, method) {
+                return route;
+            }
             let name = path
                 .strip_prefix("/upload/")
                 .filter(|name| !name.contains('/'))
@@ -71,6 +87,29 @@ pub fn route(head: &RequestHead) -> Result<Route, Error> {
                 }),
             }
         }
+    }
+}
+
+/// The routes of files that come back. An id that begins with `up_` is an upload's.
+fn file_route(path: &str, method: &str) -> Option<Result<Route, Error>> {
+    let only = |allow| Err(Error::MethodNotAllowed { allow });
+    if let Some(sealed) = path.strip_prefix("/l/") {
+        return Some(match method {
+            "GET" | "HEAD" => Ok(Route::Link(sealed.to_owned())),
+            _ => only("GET, HEAD, OPTIONS"),
+        });
+    }
+    let rest = path.strip_prefix("/files/")?;
+    let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
+    if id.is_empty() || id.starts_with("up_") {
+        return None;
+    }
+    match (below, method) {
+        ("", "GET" | "HEAD") => Some(Ok(Route::File(id.to_owned()))),
+        ("", _) => Some(only("GET, HEAD, OPTIONS")),
+        ("link", "POST") => Some(Ok(Route::MakeLink(id.to_owned()))),
+        ("link", _) => Some(only("POST, OPTIONS")),
+        _ => None,
     }
 }
 
@@ -103,8 +142,8 @@ fn media(head: &RequestHead) -> Media {
     }
 }
 
-/// The first value of that name in a query, as forms write it: `+` is a space.
-fn query_value(query: &str, wanted: &str) -> Result<Option<String>, Error> {
+/// The first value with this name in a query, as forms write it: `+` is a space.
+pub(super) fn query_value(query: &str, wanted: &str) -> Result<Option<String>, Error> {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -180,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn files_come_back_by_id_and_by_link() {
+        for (method, path, wanted) in [
+            ("GET", "/files/abc?inline=1", Route::File("abc".to_owned())),
+            ("HEAD", "/files/abc", Route::File("abc".to_owned())),
+            ("POST", "/files/abc/link", Route::MakeLink("abc".to_owned())),
+            ("GET", "/l/xyz", Route::Link("xyz".to_owned())),
+        ] {
+            assert_eq!(route(&head(method, path, "")), Ok(wanted), "{path}");
+        }
+    }
+
+    #[test]
     fn the_query_may_carry_a_caption_and_a_user() {
         let route = route(&head("PUT", "/upload/a?caption=x%26y&userId=u%201", "")).expect("route");
         let raw = RawFile {
@@ -191,16 +242,36 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn what_is_no_route_is_told_apart() {
         for (method, path, content_type, error) in [
             (
-                "GET",
+                "DELETE",
                 "/",
+                "",
+                Error::MethodNotAllowed {
+                    allow: "GET, HEAD, POST, OPTIONS",
+                },
+            ),
+            (
+                "PUT",
+                "/files/abc",
+                "",
+                Error::MethodNotAllowed {
+                    allow: "GET, HEAD, OPTIONS",
+                },
+            ),
+            (
+                "GET",
+                "/files/abc/link",
                 "",
                 Error::MethodNotAllowed {
                     allow: "POST, OPTIONS",
                 },
             ),
+            ("GET", "/files/", "", Error::NotFound),
+            ("GET", "/files/up_abc", "", Error::NotFound),
+            ("GET", "/files/abc/other", "", Error::NotFound),
             (
                 "PUT",
                 "/upload",

@@ -95,10 +95,7 @@ impl TelegramFault {
     pub(super) fn from_foreign_answer(answer: &Answer) -> Self {
         match answer.status {
             413 => Self::TooLarge,
-            429 => Self::RetryAfter {
-                description: "Too Many Requests".to_owned(),
-                seconds: answer.retry_after().unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
-            },
+            429 => Self::too_many_requests(answer.retry_after()),
             401 | 404 | 421 => Self::TokenDead {
                 description: "Telegram upload failed".to_owned(),
             },
@@ -122,6 +119,15 @@ impl TelegramFault {
             // The same, after they waited in vain (RFC 9110 section 15.6.5; 524: as 520).
             504 | 524 => Some(Self::OutcomeUnknown { timed_out: true }),
             _ => None,
+        }
+    }
+
+    /// A 429 without the Bot API's JSON.
+    #[must_use]
+    pub fn too_many_requests(retry_after_seconds: Option<u32>) -> Self {
+        Self::RetryAfter {
+            description: "Too Many Requests".to_owned(),
+            seconds: retry_after_seconds.unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
         }
     }
 

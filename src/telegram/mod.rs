@@ -1,6 +1,7 @@
 //! Telegram's Bot API: checked identifiers, `sendDocument`'s replies, and what its errors mean.
 
 mod fault;
+mod get_file;
 pub mod pace;
 mod reply;
 pub mod rights;
@@ -8,7 +9,10 @@ pub mod rights;
 #[cfg(test)]
 mod tests;
 
+use sha2::{Digest as _, Sha256};
+
 pub use fault::TelegramFault;
+pub use get_file::{FileFault, FileId, RemoteFile, read_file};
 pub use reply::{Stored, read_answer, read_result};
 
 /// Most bytes of an answer that are read. A message with a document is about 1 KiB.
@@ -41,6 +45,17 @@ impl BotToken {
     #[must_use]
     pub fn id(&self) -> &str {
         self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// The token itself, to be encrypted.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// SHA-256 of the token: a key for what is remembered of the bot.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
     }
 
     /// The URL of one of the bot's methods. It holds the token.

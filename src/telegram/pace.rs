@@ -55,7 +55,7 @@ struct Pace {
     /// When the next upload may go out.
     open_at: UnixMillis,
     /// Until when Telegram asked to wait.
-    told_until: UnixMillis,
+    asked_until: UnixMillis,
     /// When the pace is forgotten.
     ends_at: UnixMillis,
 }
@@ -87,7 +87,7 @@ impl Pacer {
         let open_at = latest(|pace| pace.open_at);
         let wait_ms = open_at - now;
         if wait_ms > MAX_WAIT_MS {
-            let wait_ms = open_at.max(latest(|pace| pace.told_until)) - now;
+            let wait_ms = open_at.max(latest(|pace| pace.asked_until)) - now;
             return Turn::Full {
                 retry_after: u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             };
@@ -104,7 +104,7 @@ impl Pacer {
     }
 
     /// Notes that Telegram answered 429 to such a message, and asked to wait this many seconds.
-    pub fn told_to_wait(
+    pub fn asked_to_wait(
         &mut self,
         bot: &BotToken,
         chat: &ChatId,
@@ -112,8 +112,8 @@ impl Pacer {
         seconds: u32,
         now: UnixMillis,
     ) {
-        let told_ms = 1000 * u64::from(seconds);
-        let open_at = now + told_ms.min(MAX_WAIT_MS);
+        let asked_ms = 1000 * u64::from(seconds);
+        let open_at = now + asked_ms.min(MAX_WAIT_MS);
         for key in keys(bot, chat, size) {
             if self.paces.len() >= MAX_PACES
                 && !self.paces.contains_key(&key)
@@ -127,12 +127,12 @@ impl Pacer {
             }
             let pace = self.paces.entry(key).or_insert(Pace {
                 open_at,
-                told_until: 0,
+                asked_until: 0,
                 ends_at: 0,
             });
             pace.open_at = pace.open_at.max(open_at);
-            pace.told_until = pace.told_until.max(now + told_ms);
-            pace.ends_at = pace.told_until.max(pace.open_at) + KEPT_MS;
+            pace.asked_until = pace.asked_until.max(now + asked_ms);
+            pace.ends_at = pace.asked_until.max(pace.open_at) + KEPT_MS;
         }
     }
 }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn after_a_429_a_chats_uploads_go_out_one_a_second_and_the_queue_is_bounded() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 3, 1000);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 3, 1000);
         let mut take = |chat_id, now| pacer.take_turn(&bot("1"), &chat(chat_id), None, now);
         assert_eq!(take("-1", 1000), Turn::After { ms: 3000 });
         assert_eq!(take("-1", 1000), Turn::After { ms: 4000 });
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn files_of_one_size_by_one_bot_are_spaced_whatever_their_chat() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), Some(5_000_000), 0, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), Some(5_000_000), 0, 0);
         let mut take = |bot_id, size| pacer.take_turn(&bot(bot_id), &chat("-2"), Some(size), 0);
         assert_eq!(take("1", 5_000_000), Turn::Now);
         assert_eq!(take("1", 5_000_000), Turn::After { ms: 500 });
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn one_upload_tries_again_before_a_long_wait_is_over() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
         let mut take = |now| pacer.take_turn(&bot("1"), &chat("-1"), None, now);
         assert_eq!(take(0), Turn::After { ms: 5000 });
         assert_eq!(take(0), Turn::Full { retry_after: 60 });
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn a_shorter_wait_does_not_shorten_a_longer_one() {
         let mut pacer = Pacer::default();
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 4, 0);
-        pacer.told_to_wait(&bot("1"), &chat("-1"), None, 1, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 4, 0);
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 1, 0);
         assert_eq!(
             pacer.take_turn(&bot("1"), &chat("-1"), None, 0),
             Turn::After { ms: 4000 }
@@ -237,7 +237,7 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut pacer = Pacer::default();
         for id in 0..2000_u64 {
-            pacer.told_to_wait(&bot("1"), &chat(&format!("-{id}")), None, u32::MAX, id);
+            pacer.asked_to_wait(&bot("1"), &chat(&format!("-{id}")), None, u32::MAX, id);
         }
         assert_eq!(pacer.paces.len(), MAX_PACES);
     }

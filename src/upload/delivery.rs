@@ -1,9 +1,8 @@
 //! A delivery: one `sendDocument` whose body is being written.
 //!
-//! A [`Source`] pours the file into it. [`Delivery::commit`], which consumes the delivery, is the one
-//! place that writes the closing boundary, and it does so only with the permission of whoever records
-//! what becomes of the file. A delivery that is dropped instead ends as a broken body, of which
-//! Telegram stores nothing.
+//! A [`Source`] pours the file into it. [`Delivery::commit`], which consumes the delivery, is the only
+//! place that writes the closing boundary, and it does so only with a [`Permit`]. A delivery that is
+//! dropped instead ends as a broken body, and Telegram stores nothing.
 
 use std::ops::Range;
 
@@ -15,7 +14,7 @@ use crate::telegram::{self, ChatId};
 use super::progress::{Deadline, Progress};
 use super::transmit::{Broken, transmit, without_answer};
 
-/// What a file is called and what it is.
+/// The name and the type of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileInfo {
     pub(super) name: String,
@@ -24,34 +23,34 @@ pub(super) struct FileInfo {
 
 /// Where a file's bytes come from.
 pub(super) trait Source<H: Host> {
-    /// Pours the whole file, and says what is known of it at its end.
+    /// Pours the whole file, and returns what is known about it at its end.
     ///
     /// # Errors
-    /// Why not. Then nothing is committed.
+    /// Why the file is not complete. Then nothing is committed.
     fn pour(
         &mut self,
         delivery: &mut Delivery<'_, H>,
     ) -> impl Future<Output = Result<Poured, Broken>>;
 
-    /// Whether it can pour the same file again.
+    /// Whether the source can pour the same file again.
     fn can_pour_again(&self) -> bool {
         false
     }
 
-    /// Whether all of it is in this program's memory, so that one call sends it.
+    /// Whether the whole file is in WebAssembly's memory, so that one call can send it.
     fn is_in_memory(&self) -> bool {
         false
     }
 }
 
-/// What a source knows at the end of the file.
+/// What is known at the end of the file.
 pub(super) struct Poured {
     pub(super) file: FileInfo,
     /// The caption, if the opening had none.
     pub(super) late_caption: Option<String>,
 }
 
-/// Whoever records what becomes of the file, and so has to permit the commit.
+/// Permits the commit. Whoever records the outcome of an upload implements it.
 pub(super) trait Permit {
     /// Asks for permission to write the closing boundary after this file of `size` bytes.
     ///
@@ -60,7 +59,7 @@ pub(super) trait Permit {
     fn permit(&self, file_name: &str, size: u64) -> impl Future<Output = Result<(), Error>>;
 }
 
-/// A `sendDocument` that is to be made.
+/// A `sendDocument` request to make.
 pub(super) struct Post<'a, H, P> {
     pub(super) host: &'a H,
     pub(super) permit: &'a P,
@@ -68,9 +67,9 @@ pub(super) struct Post<'a, H, P> {
     pub(super) url: String,
     pub(super) chat: &'a ChatId,
     pub(super) file: &'a FileInfo,
-    /// `None` when it is not known yet: then [`Poured::late_caption`] has it.
+    /// `None` while it is unknown: then [`Poured::late_caption`] has it.
     pub(super) caption: Option<&'a str>,
-    /// Bytes of the file, where they are known.
+    /// Bytes of the file, if known.
     pub(super) size: Option<u64>,
     /// Most bytes that the file may have.
     pub(super) limit: u64,
@@ -78,7 +77,7 @@ pub(super) struct Post<'a, H, P> {
     pub(super) deadline: Deadline,
 }
 
-/// What became of a body that was sent whole.
+/// The outcome of a body that was sent completely.
 pub(super) struct Delivered {
     pub(super) file: FileInfo,
     /// Bytes, counted.
@@ -87,10 +86,10 @@ pub(super) struct Delivered {
 }
 
 impl<H: Host, P: Permit> Post<'_, H, P> {
-    /// Sends the file as it is poured.
+    /// Sends the file while it is poured.
     ///
     /// # Errors
-    /// Why there is no answer to a whole body.
+    /// Why the body is not complete, or has no answer.
     pub(super) async fn stream(self, source: &mut impl Source<H>) -> Result<Delivered, Error> {
         let (envelope, opening) = self.open();
         let length = self.size.map(|size| {
@@ -116,11 +115,11 @@ impl<H: Host, P: Permit> Post<'_, H, P> {
     }
 
     /// Sends a small file in one call. With `in_one_piece`, the closing boundary goes out with the rest,
-    /// at two thirds of the cost. Without, the runtime gets it after the rest, which tells a Telegram
-    /// that is not there from one that may have the file.
+    /// at two thirds of the cost. Without it, the runtime gets the boundary after the rest. That
+    /// distinguishes an unreachable Telegram from one that may have the file.
     ///
     /// # Errors
-    /// Why there is no answer to a whole body.
+    /// Why the body is not complete, or has no answer.
     pub(super) async fn call(
         self,
         source: &mut impl Source<H>,
@@ -158,12 +157,12 @@ impl<H: Host, P: Permit> Post<'_, H, P> {
                 answer: answer.map_err(without_answer)?,
             }),
             Err(Broken::Request(error)) => Err(error),
-            // Memory does not break, and a call has its answer.
+            // Writing to memory does not fail, and a call always has an outcome.
             Ok(_) | Err(Broken::Sink | Broken::Pipe) => Err(Error::Interrupted),
         }
     }
 
-    /// The framing, and what goes before the file's bytes.
+    /// The framing, and the body before the file's bytes.
     fn open(&self) -> (Envelope, String) {
         let mut entropy = [0; BOUNDARY_ENTROPY_BYTES];
         self.host.fill_random(&mut entropy);
@@ -178,7 +177,7 @@ impl<H: Host, P: Permit> Post<'_, H, P> {
     }
 }
 
-/// Reads a file to its end without sending it, and returns what it is called and its bytes.
+/// Reads a file to its end without sending it, and returns its name and its size in bytes.
 ///
 /// # Errors
 /// What is wrong with the request.
@@ -195,20 +194,20 @@ pub(super) async fn dry_run<H: Host>(
     }
 }
 
-/// A body under way.
+/// A body that is being written.
 pub(super) struct Delivery<'a, H: Host> {
     progress: &'a Progress<'a, H>,
     outgoing: Outgoing<H>,
-    /// The framing; none for a dry run.
+    /// The framing; `None` for a dry run.
     envelope: Option<Envelope>,
     limit: u64,
     /// Bytes of the file so far.
     size: u64,
 }
 
-/// How a body goes out.
+/// When a body is sent.
 enum Outgoing<H: Host> {
-    /// As it is poured.
+    /// While it is poured.
     Streamed(H::Sink),
     /// At the commit.
     Gathered {
@@ -216,11 +215,11 @@ enum Outgoing<H: Host> {
         call: Call,
         in_one_piece: bool,
     },
-    /// Not at all.
+    /// Never.
     DryRun,
 }
 
-/// What a commit comes to.
+/// The outcome of a commit.
 struct Committed {
     file: FileInfo,
     size: u64,
@@ -244,7 +243,7 @@ impl<'a, H: Host> Delivery<'a, H> {
         }
     }
 
-    /// What the client is waited for with, before a piece of its body is read.
+    /// Call this before a piece of the client's body is read.
     pub(super) fn awaits_client(&self) {
         self.progress.awaits_client();
     }
@@ -255,7 +254,7 @@ impl<'a, H: Host> Delivery<'a, H> {
         self.put(bytes).await
     }
 
-    /// Writes this range of a chunk, which is bytes of the file.
+    /// Writes this range of a chunk as bytes of the file.
     pub(super) async fn write_range(
         &mut self,
         chunk: &H::Chunk,
@@ -275,7 +274,7 @@ impl<'a, H: Host> Delivery<'a, H> {
         Ok(())
     }
 
-    /// Writes a whole incoming body, which is `length` bytes of the file, without looking at it.
+    /// Writes a whole incoming body, `length` bytes of the file, without looking at it.
     pub(super) async fn pipe(&mut self, body: &mut H::Body, length: u64) -> Result<(), Broken> {
         self.count(length)?;
         self.progress.awaits_pipe(length);
@@ -305,7 +304,7 @@ impl<'a, H: Host> Delivery<'a, H> {
         Ok(())
     }
 
-    /// The whole body, from its opening to the commit.
+    /// Writes the whole body, from the opening to the commit.
     async fn fill(
         mut self,
         opening: &str,
@@ -317,7 +316,7 @@ impl<'a, H: Host> Delivery<'a, H> {
         self.commit(poured, permit).await
     }
 
-    /// The commit point: with the permission to do so, writes the closing boundary and ends the body.
+    /// The commit point: asks for permission, writes the closing boundary and ends the body.
     async fn commit(self, poured: Poured, permit: &impl Permit) -> Result<Committed, Broken> {
         let Poured { file, late_caption } = poured;
         let size = self.size;

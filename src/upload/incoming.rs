@@ -7,11 +7,11 @@ use crate::error::Error;
 use crate::host::{Body, Chunk};
 use crate::multipart::form::{Fields, FilePart, FormReader, Step};
 
-/// How many bytes of a chunk are copied at once for the reader to see: headers and fields are small,
-/// and of a file it sees its ends only.
+/// How many bytes of a chunk are copied at once for the reader. It needs few: headers and fields are
+/// small, and it reads only the ends of a file.
 const WINDOW_BYTES: usize = 8 * 1024;
 
-/// An incoming form, and where its reading stands.
+/// An incoming form that is being read.
 pub(super) struct Incoming<'a, B: Body> {
     body: &'a mut B,
     reader: FormReader,
@@ -19,8 +19,7 @@ pub(super) struct Incoming<'a, B: Body> {
     chunk: Option<Rc<B::Chunk>>,
     /// How much of the chunk was read.
     offset: usize,
-    /// Those of its bytes at `offset` that the reader has to see itself. One allocation serves the
-    /// whole body.
+    /// The bytes at `offset` that the reader has to see itself. One allocation serves the whole body.
     window: Vec<u8>,
     /// How much of the window was read.
     cursor: usize,
@@ -58,7 +57,7 @@ impl<'a, B: Body> Incoming<'a, B> {
         })
     }
 
-    /// The fields that came so far.
+    /// The fields that have arrived so far.
     pub(super) fn fields(&self) -> &Fields {
         self.reader.fields()
     }
@@ -68,10 +67,10 @@ impl<'a, B: Body> Incoming<'a, B> {
         self.reader.held(held)
     }
 
-    /// Reads up to the file. Before the client is waited for, `before_read` is called.
+    /// Reads until the file begins. Calls `before_read` each time before it waits for the client.
     ///
     /// # Errors
-    /// [`Error::NoFile`] when the form ends without one.
+    /// [`Error::NoFile`] if the form ends without a file.
     pub(super) async fn find_file(&mut self, before_read: &impl Fn()) -> Result<FilePart, Error> {
         while let Some(step) = self.next(before_read).await? {
             if let Step::FileBegin(part) = step {
@@ -82,8 +81,8 @@ impl<'a, B: Body> Incoming<'a, B> {
         Err(Error::NoFile)
     }
 
-    /// The next piece of the file; `None` when the whole form has been read. Before the client is
-    /// waited for, `before_read` is called.
+    /// The next piece of the file; `None` when the whole form has been read. Calls `before_read` each
+    /// time before it waits for the client.
     pub(super) async fn next_piece(
         &mut self,
         before_read: &impl Fn(),
@@ -112,7 +111,7 @@ impl<'a, B: Body> Incoming<'a, B> {
                     self.chunk = Some(chunk);
                     return Ok(Some(step));
                 }
-                // Whoever still holds the chunk keeps it; otherwise its buffer serves again.
+                // If nobody else holds the chunk, its buffer is reused.
                 if let Ok(chunk) = Rc::try_unwrap(chunk) {
                     self.body.recycle(chunk);
                 }
@@ -153,7 +152,7 @@ impl<'a, B: Body> Incoming<'a, B> {
         }
     }
 
-    /// Goes on in the chunk behind what was read of the window.
+    /// Continues in the chunk after the part of the window that was read.
     fn leave_window(&mut self) {
         self.offset += std::mem::take(&mut self.cursor);
         self.window.clear();
@@ -166,7 +165,7 @@ mod tests {
     use crate::testing::{End, TestBody, TestHost};
 
     const BOUNDARY: &str = "-b";
-    /// Full of beginnings of the delimiter.
+    /// Contains many beginnings of the delimiter.
     const NEARLY: &[u8] = b"\r\n---a\r\r\n--\r\n--\0";
 
     fn form(file_head: &str, content: &[u8]) -> Vec<u8> {
@@ -177,7 +176,7 @@ mod tests {
         [token.as_bytes(), head.as_bytes(), content, user.as_bytes()].concat()
     }
 
-    /// The file as it comes out when the form comes in pieces of that size.
+    /// The file as it is read when the form arrives in pieces of this size.
     fn file_of(form: &[u8], piece: usize) -> Vec<u8> {
         let mut body = TestBody::new(form, piece, End::Good);
         let mut incoming = Incoming::new(&mut body, BOUNDARY).expect("a boundary");

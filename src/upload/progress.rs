@@ -29,7 +29,7 @@ impl Deadline {
         }
     }
 
-    /// Milliseconds that are left.
+    /// The milliseconds that are left.
     fn left_ms(self, now: UnixMillis) -> u64 {
         self.at.saturating_sub(now)
     }
@@ -46,7 +46,7 @@ impl Deadline {
     }
 }
 
-/// Whom an upload waits for.
+/// What an upload waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Client,
@@ -58,7 +58,7 @@ enum Waiting {
     },
 }
 
-/// The progress of one upload. One that makes none for too long has stalled.
+/// The progress of one upload. An upload without progress for too long has stalled.
 pub(super) struct Progress<'a, H> {
     host: &'a H,
     telegram_timeout_ms: u32,
@@ -91,20 +91,20 @@ impl<'a, H: Host> Progress<'a, H> {
         self.step(Waiting::Telegram);
     }
 
-    /// Call this before so many bytes are piped natively.
+    /// Call this before `bytes` bytes are piped natively.
     pub(super) fn awaits_pipe(&self, bytes: u64) {
         let seconds = bytes / LEAST_PIPE_BYTES_PER_SECOND;
         let deadline_ms = u32::try_from(seconds.saturating_mul(1000)).unwrap_or(u32::MAX);
         self.step(Waiting::Pipe { deadline_ms });
     }
 
-    /// Call this as soon as the closing boundary was taken.
+    /// Call this as soon as the runtime has taken the closing boundary.
     pub(super) fn commits(&self) {
         self.step(Waiting::Telegram);
         self.is_committed.set(true);
     }
 
-    /// Whether the closing boundary was taken.
+    /// Whether the runtime has taken the closing boundary.
     pub(super) fn is_committed(&self) -> bool {
         self.is_committed.get()
     }
@@ -117,7 +117,7 @@ impl<'a, H: Host> Progress<'a, H> {
     /// The output of `future`, unless it stalls.
     ///
     /// # Errors
-    /// What [`Self::stalled`] says.
+    /// The error of [`Self::stalled`].
     pub(super) async fn watch<F: Future>(&self, future: F) -> Result<F::Output, Error> {
         match select(pin!(future), pin!(self.stalled())).await {
             Either::Left((output, _)) => Ok(output),
@@ -125,8 +125,8 @@ impl<'a, H: Host> Progress<'a, H> {
         }
     }
 
-    /// Ends when there was no step for as long as whoever is waited for may take, or when the upload
-    /// has taken too long in total. Says what that means for the file.
+    /// Ends when the client, Telegram or the pipe has made no step within its time limit, or when the
+    /// upload has taken too long in total. Returns what that means for the file.
     pub(super) async fn stalled(&self) -> Error {
         loop {
             let waiting = self.waiting.get();

@@ -1,4 +1,4 @@
-//! What an upload tells of itself: its receipt, its log line, its timings.
+//! What an upload reports: its receipt, its log line, its timings.
 
 use serde::Serialize;
 
@@ -9,12 +9,12 @@ use crate::notify::Notified;
 
 use super::StoredFile;
 
-/// How the file's bytes travel.
+/// How the file's bytes are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// The body is the file, and is piped on natively.
+    /// The body is the file, and is piped natively.
     Raw,
-    /// A form whose token is known before the file: scanned and written on, piece by piece.
+    /// A form whose token is known before the file: scanned and forwarded piece by piece.
     Streamed,
     /// A form whose file comes before its token: held until the token is known.
     Buffered,
@@ -33,24 +33,24 @@ impl Lane {
     }
 }
 
-/// What is known of an upload so far, for log and timings. It never holds a secret, nor the file's
-/// name.
+/// What is known about an upload so far, for the log and the timings. It never contains a secret or the
+/// file's name.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Set as soon as it is chosen.
+    /// The lane, as soon as it is chosen.
     pub lane: Option<Lane>,
     /// Where the credentials came from.
     pub source: Option<Source>,
-    /// Milliseconds until there were credentials.
+    /// Milliseconds that it took to get credentials.
     pub credentials_ms: Option<UnixMillis>,
-    /// Milliseconds from opening the request to Telegram to its answer.
+    /// Milliseconds from the start of the request to Telegram until its answer.
     pub telegram_ms: Option<UnixMillis>,
     /// Milliseconds until the backend acknowledged, or the wait for that ended.
     pub notify_ms: Option<UnixMillis>,
 }
 
 impl Report {
-    /// The value of `Server-Timing` (W3C Server Timing), if there is anything to tell.
+    /// The value of `Server-Timing` (W3C Server Timing), if there are any timings.
     #[must_use]
     pub fn server_timing(&self) -> Option<String> {
         let credentials = self.credentials_ms.map(|ms| match self.source {
@@ -66,10 +66,10 @@ impl Report {
         (!metrics.is_empty()).then(|| metrics.join(", "))
     }
 
-    /// The one line that an upload writes to the log, as JSON.
+    /// The line that an upload writes to the log, as JSON.
     #[must_use]
     pub fn log_line(&self, request_id: &str, result: &Result<Outcome, Error>) -> String {
-        let told = result.as_ref().err().map(Error::describe);
+        let failure = result.as_ref().err().map(Error::describe);
         let receipt = match result {
             Ok(Outcome::Uploaded(receipt)) => Some(receipt),
             Ok(Outcome::Replayed(_)) | Err(_) => None,
@@ -77,8 +77,8 @@ impl Report {
         let line = LogLine {
             event: "upload",
             request_id,
-            status: told.as_ref().map_or(200, |told| told.status),
-            code: told.as_ref().map(|told| told.code),
+            status: failure.as_ref().map_or(200, |failure| failure.status),
+            code: failure.as_ref().map(|failure| failure.code),
             replayed: matches!(result, Ok(Outcome::Replayed(_))),
             lane: self.lane.map(Lane::as_str),
             size: receipt.map(|receipt| receipt.size),
@@ -112,16 +112,16 @@ struct LogLine<'a> {
     notify_ms: Option<UnixMillis>,
 }
 
-/// How an upload ended well.
+/// How an upload succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Telegram has the file.
     Uploaded(Receipt),
-    /// It has it since an earlier upload with the same idempotency key. This was the reply's body.
+    /// An earlier upload with the same idempotency key has stored it. This was the body of its reply.
     Replayed(String),
 }
 
-/// What the browser is told of a stored file.
+/// What the browser learns about a stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
@@ -137,22 +137,22 @@ pub struct Receipt {
     pub size: u64,
     /// The file's type.
     pub mime_type: String,
-    /// What Telegram took it for.
+    /// What Telegram stored it as.
     pub kind: &'static str,
     /// Whether a bot can fetch it back.
     pub downloadable: bool,
     /// Whether the backend knows.
     pub notified: Notified,
-    /// The id of the chat that holds it, when the one in the credentials has become this.
+    /// The new id of the chat, if it has migrated since the credentials were stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrated_to_chat_id: Option<String>,
-    /// Whose upload it was.
+    /// The user who uploaded it.
     #[serde(skip)]
     pub user_id: String,
 }
 
 impl Receipt {
-    /// The receipt of a stored file, of which the backend does not know yet.
+    /// The receipt of a stored file. The backend is not notified yet.
     pub(super) fn new(sent: StoredFile, downloadable: bool) -> Self {
         let mime_type = sent.mime_type().to_owned();
         Self {

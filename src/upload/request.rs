@@ -1,4 +1,4 @@
-//! What a request says of itself: whose it is, what the file is called, and what to write below it.
+//! What a request says about itself: the user, the file's name, and the caption.
 
 use crate::credentials::{AuthToken, Credentials};
 use crate::error::Error;
@@ -12,7 +12,7 @@ use super::delivery::FileInfo;
 /// The name of a file that has none.
 const DEFAULT_FILE_NAME: &str = "file";
 
-/// The token in `Authorization: Bearer …`, if any. Other schemes are not for this worker.
+/// The token in `Authorization: Bearer …`, if any. Other schemes are ignored.
 ///
 /// # Errors
 /// [`Error::TokenMalformed`].
@@ -32,7 +32,7 @@ pub fn header_token(head: &RequestHead) -> Result<Option<AuthToken>, Error> {
         .ok_or(Error::TokenMalformed)
 }
 
-/// Whose request it is, by its headers. The form may add to it and must not contradict it.
+/// The user and the token that the headers name. The form may add to them, but must not contradict them.
 pub(super) struct Claims<'a> {
     token: Option<AuthToken>,
     user_id: Option<&'a str>,
@@ -50,7 +50,7 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// The token as far as it is known: from the header, the form, or both if they agree.
+    /// The token, if it is known yet: from the header, the form, or both if they are equal.
     ///
     /// # Errors
     /// [`Error::TokenMalformed`] and [`Error::TokensDiffer`].
@@ -69,7 +69,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Checks that the user whom the request names, if any, is the token's own.
+    /// Checks that the user whom the request names, if any, is the user of the token.
     ///
     /// # Errors
     /// [`Error::WrongUser`].
@@ -89,7 +89,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// What the file is: the field `fileName` wins over the part's own name.
+/// The file's name and type. The field `fileName` takes precedence over the part's filename.
 pub(super) fn file_info(part: &FilePart, fields: &Fields) -> FileInfo {
     let given = fields
         .file_name
@@ -104,7 +104,7 @@ pub(super) fn file_info(part: &FilePart, fields: &Fields) -> FileInfo {
     }
 }
 
-/// The caption: the given one, or `TeleStore`'s own, cut to what Telegram takes.
+/// The caption: the given one, or `TeleStore`'s, cut to the length that Telegram accepts.
 ///
 /// # Errors
 /// [`Error::CaptionTooLong`].

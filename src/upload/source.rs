@@ -1,4 +1,4 @@
-//! Where a file's bytes come from: each lane is one of these sources.
+//! Where a file's bytes come from. Each lane is one of these sources.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use super::incoming::{Incoming, Piece};
 use super::request::{Claims, caption, file_info};
 use super::transmit::Broken;
 
-/// A body that is the file. With a length it is piped natively; without one, the limit can only be
-/// kept by counting.
+/// A body that is the file. If its length is known, it is piped natively. Otherwise its bytes are
+/// counted, to enforce the limit.
 pub(super) struct RawBody<'a, H: Host> {
     pub(super) body: &'a mut H::Body,
-    /// Bytes, by `Content-Length`.
+    /// `Content-Length`, in bytes.
     pub(super) length: Option<u64>,
     pub(super) file: FileInfo,
 }
@@ -40,17 +40,17 @@ impl<H: Host> Source<H> for RawBody<'_, H> {
     }
 }
 
-/// A form whose token is known before its file: each piece is written on as it comes.
+/// A form whose token is known before its file, so that each piece is forwarded as it arrives.
 ///
-/// What the form may still say after the file goes last. The name in the part's header can't: if
-/// `fileName` comes after the file, Telegram knows the file by its own name, and the caption, the reply
-/// and the notification have the better one.
+/// A caption that comes after the file is written after the file. The name cannot be: if `fileName` comes
+/// after the file, Telegram knows the file by the name in its part's header, and the caption, the reply
+/// and the notification have the name from `fileName`.
 pub(super) struct StreamedForm<'a, H: Host> {
     pub(super) incoming: Incoming<'a, H::Body>,
     pub(super) part: FilePart,
     pub(super) claims: &'a Claims<'a>,
     pub(super) credentials: Rc<Credentials>,
-    /// Whether the caption stood before the file, and so is in the opening.
+    /// Whether the caption came before the file, so that the opening has it.
     pub(super) has_early_caption: bool,
 }
 
@@ -79,7 +79,7 @@ impl<H: Host> Source<H> for StreamedForm<'_, H> {
     }
 }
 
-/// A file that is here as a whole, so that it can be sent again.
+/// A file of which the worker has all bytes, so that it can be sent again.
 pub(super) struct HeldFile<'a, C> {
     pub(super) content: Held<'a, C>,
     pub(super) file: FileInfo,
@@ -87,9 +87,9 @@ pub(super) struct HeldFile<'a, C> {
 
 /// Where a held file is.
 pub(super) enum Held<'a, C> {
-    /// In this program's memory.
+    /// In WebAssembly's memory.
     Bytes(&'a [u8]),
-    /// In pieces, most of them elsewhere.
+    /// In pieces, most of them in the runtime's memory.
     Pieces(&'a [HeldPiece<C>]),
 }
 

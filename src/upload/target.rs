@@ -1,4 +1,4 @@
-//! Where a file goes: the chat, when it may go there, and what Telegram says of it.
+//! Where a file goes: the chat, when it may go there, and what Telegram's answer means for later files.
 
 use std::rc::Rc;
 
@@ -16,14 +16,14 @@ use super::progress::Deadline;
 pub(super) struct Target {
     pub(super) credentials: Rc<Credentials>,
     source: Source,
-    /// Where the credentials' chat is now, if it has moved.
+    /// The new id of the chat in the credentials, if it has migrated.
     pub(super) migrated_to: Option<ChatId>,
-    /// Bytes of the file, where they are known: Telegram spaces files of the same size.
+    /// Bytes of the file, if known: Telegram spaces files of the same size.
     size: Option<u64>,
 }
 
 impl Target {
-    /// Where these credentials lead.
+    /// The target of these credentials.
     pub(super) fn new(
         shared: &Shared,
         credentials: Rc<Credentials>,
@@ -45,10 +45,10 @@ impl Target {
             .unwrap_or(&self.credentials.chat_id)
     }
 
-    /// Waits until it is this file's turn, where Telegram has asked for patience.
+    /// Waits for this file's turn, if Telegram has asked to wait.
     ///
     /// # Errors
-    /// The 429 that Telegram would answer, when that is too long to wait.
+    /// The 429 that Telegram would answer, if the wait would be too long.
     pub(super) async fn take_turn<H: Host>(
         &self,
         host: &H,
@@ -78,11 +78,11 @@ impl Target {
         }
     }
 
-    /// What came of sending the file there. What Telegram says of the credentials, the chat and its own
-    /// pace is kept for the uploads to come.
+    /// The outcome of sending the file there. What Telegram says about the credentials, the chat and its
+    /// pace is remembered for later uploads.
     ///
     /// # Errors
-    /// Why the file is not stored, or why that can't be known.
+    /// Why the file is not stored, or why that is unknown.
     pub(super) fn learn(
         &self,
         shared: &Shared,
@@ -103,24 +103,18 @@ impl Target {
             Err(Error::Telegram { fault, .. }) => fault,
             Err(error) => return Err(error),
         };
-        self.keep_in_mind(shared, token, &fault, now);
+        self.remember(shared, token, &fault, now);
         Err(Error::Telegram {
             fault,
             with_fresh_credentials: self.source == Source::Miss,
         })
     }
 
-    fn keep_in_mind(
-        &self,
-        shared: &Shared,
-        token: &AuthToken,
-        fault: &TelegramFault,
-        now: UnixMillis,
-    ) {
+    fn remember(&self, shared: &Shared, token: &AuthToken, fault: &TelegramFault, now: UnixMillis) {
         let credentials = &self.credentials;
         match fault {
             TelegramFault::RetryAfter { seconds, .. } => {
-                shared.pacer.borrow_mut().told_to_wait(
+                shared.pacer.borrow_mut().asked_to_wait(
                     &credentials.bot_token,
                     self.chat_id(),
                     self.size,
@@ -143,9 +137,9 @@ impl Target {
         }
     }
 
-    /// Whether Telegram may take the same file when it is sent again: what the fault is about has
-    /// changed, or changes within the time that an upload waits.
-    pub(super) fn may_do_better(&self, error: &Error) -> bool {
+    /// Whether sending the same file again may succeed: the reason for the fault has changed, or will
+    /// change within the time that an upload waits.
+    pub(super) fn may_succeed_after(&self, error: &Error) -> bool {
         let Error::Telegram {
             fault,
             with_fresh_credentials,
@@ -155,7 +149,7 @@ impl Target {
         };
         match fault {
             TelegramFault::RetryAfter { seconds, .. } => u64::from(*seconds) * 1000 < MAX_WAIT_MS,
-            // Followed once.
+            // A migration is followed once.
             TelegramFault::ChatMoved { .. } => self.migrated_to.is_none(),
             TelegramFault::ChatRefused { .. } if self.migrated_to.is_some() => false,
             fault => fault.blames_credentials() && !with_fresh_credentials,

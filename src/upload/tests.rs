@@ -102,7 +102,7 @@ impl Bench {
         } = request;
         let mut body = TestBody::new(&bytes, piece, end);
         let serving = routes::serve(&self.isolate, variable, &self.host, &head, &mut body);
-        let reply = self.host.run_while(serving, lives)?;
+        let reply = self.host.run_while(serving, lives)?.reply;
         let json = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
         Some(Told { reply, json })
     }

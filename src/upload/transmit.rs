@@ -1,12 +1,12 @@
-//! Sending a body to Telegram while its answer may already be on the way.
+//! Sends a body to Telegram while the answer may already be on its way.
 //!
-//! **The closing boundary is the commit point.** Until it is taken, whatever goes wrong leaves nothing
-//! stored. After it, only Telegram's answer tells what became of the file; without an answer the
-//! outcome is unknown. [`Progress`] keeps track of that point. It can, because a write to workerd's
-//! streams ends when the runtime takes the bytes, which is before it sends them. The closing boundary
-//! has a write of its own: the runtime takes it only after everything before it. For all but a small
-//! body that means that there is a connection. A small body may lie in a buffer before there is one,
-//! and its outcome then counts as unknown.
+//! **The closing boundary is the commit point.** Until the runtime has taken it, any failure leaves
+//! nothing stored. After that, only Telegram's answer says what happened to the file; without an answer
+//! the outcome is unknown. [`Progress`] tracks that point. It can, because a write to workerd's streams
+//! ends when the runtime takes the bytes, which is before it sends them. The closing boundary has a
+//! write of its own, so the runtime takes it only after everything before it. Except for a small body,
+//! this means that there is a connection. A small body may lie in a buffer before there is one; its
+//! outcome then counts as unknown.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -21,8 +21,8 @@ use crate::telegram::{TelegramFault, read_answer};
 
 use super::progress::Progress;
 
-/// How long to wait for Telegram's words after it closed its side, and for the end of the body after
-/// Telegram said that all went well: both are on this machine already, if anywhere.
+/// How long to wait for Telegram's answer after it closed the connection, and for the end of the body
+/// after Telegram reported success. If either exists, it is already on this machine.
 const AFTERMATH_MS: u32 = 2_000;
 
 /// Why the body could not be sent.
@@ -30,9 +30,9 @@ const AFTERMATH_MS: u32 = 2_000;
 pub(super) enum Broken {
     /// Something is wrong with the incoming request.
     Request(Error),
-    /// Telegram takes no more.
+    /// Telegram accepts no more bytes.
     Sink,
-    /// The client or Telegram is gone, and a native pipe can't tell which.
+    /// The client or Telegram is gone. A native pipe does not show which.
     Pipe,
 }
 
@@ -68,10 +68,10 @@ impl From<PipeBroken> for Broken {
 
 /// Drives `pump`, which writes the body, and `answer` concurrently, and returns both results.
 ///
-/// Both must be good: a 200 alone does not prove that the body was whole.
+/// Both must be good: a 200 alone does not prove that the body was complete.
 ///
 /// # Errors
-/// [`Error::Telegram`] when Telegram is to blame, else what is wrong with the request.
+/// [`Error::Telegram`] if Telegram is the reason, otherwise what is wrong with the request.
 pub(super) async fn transmit<H: Host, T>(
     host: &H,
     progress: &Progress<'_, H>,
@@ -108,12 +108,12 @@ async fn after_break<H: Host>(
     match broken {
         Broken::Request(error) => error,
         Broken::Sink => match within(host, AFTERMATH_MS, answer).await {
-            // Telegram closed its side with words: it did not like the request.
+            // Telegram refused the request before its end, and closed the connection.
             Some(Ok(answer)) if !is_success(&answer) => refusal(progress, &answer).into(),
             _ => lost(progress).into(),
         },
-        // workerd fails the request before the pipe when Telegram is surely gone. Otherwise it can
-        // be either: the errors themselves are the same.
+        // If Telegram is certainly gone, workerd fails the request before the pipe. Otherwise either
+        // side may be: the errors themselves are the same.
         Broken::Pipe => match now_or_later(host, answer).await {
             (_, Some(Ok(answer))) if !is_success(&answer) => refusal(progress, &answer).into(),
             (true, _) => lost(progress).into(),
@@ -122,7 +122,7 @@ async fn after_break<H: Host>(
     }
 }
 
-/// What an answer means that came before the body's end.
+/// The outcome of an answer that came before the end of the body.
 async fn after_answer<H: Host, T>(
     host: &H,
     progress: &Progress<'_, H>,
@@ -140,10 +140,10 @@ async fn after_answer<H: Host, T>(
     }
 }
 
-/// The fault in an answer that came before the body's end and is not a success.
+/// The fault in an answer that came before the end of the body and is not a success.
 fn refusal<H: Host>(progress: &Progress<'_, H>, answer: &Answer) -> TelegramFault {
     match read_answer(answer) {
-        // A gateway that gave up: without the closing boundary nothing can have been stored.
+        // A gateway gave up. Without the closing boundary nothing can have been stored.
         Err(TelegramFault::OutcomeUnknown { .. }) if !progress.is_committed() => {
             TelegramFault::Failed { description: None }
         }
@@ -161,7 +161,7 @@ fn lost<H: Host>(progress: &Progress<'_, H>) -> TelegramFault {
     }
 }
 
-/// What it means that a request whose whole body was handed over got no answer that can be read.
+/// The fault of a request whose whole body was handed over and that got no answer that can be read.
 pub(super) fn without_answer(fault: CallFault) -> TelegramFault {
     match fault {
         CallFault::Unsent => TelegramFault::Unreachable,
@@ -176,7 +176,7 @@ fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
 }
 
-/// What comes of `future` within [`AFTERMATH_MS`], and whether it was there at once.
+/// The output of `future` within [`AFTERMATH_MS`], and whether it was ready at once.
 async fn now_or_later<H: Host, F: Future + Unpin>(
     host: &H,
     mut future: F,

@@ -1,4 +1,4 @@
-//! An event as it travels to the backend.
+//! An event, and the message that carries it to the backend.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -8,28 +8,28 @@ use crate::text::rfc3339;
 
 const MAX_ANSWER_BYTES: usize = 4 * 1024;
 
-/// What happened, as `POST {BACKEND_URL}/api/webhook/upload` takes it.
+/// A stored file, as `POST {BACKEND_URL}/api/webhook/upload` expects it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Unique per upload, and the same in every try: the receiver drops what it has seen.
+    /// Unique per upload, and the same in every try, so that the receiver can ignore duplicates.
     pub id: String,
-    /// Whose upload it was.
+    /// The user who uploaded it.
     pub user_id: String,
     /// The file's true name.
     pub file_name: String,
     /// The message that holds it.
     pub message_id: i64,
-    /// Telegram's id for it.
+    /// Telegram's id of the file.
     pub file_id: String,
-    /// Telegram's id for it that is the same for every bot.
+    /// Telegram's id of the file that is the same for every bot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_unique_id: Option<String>,
     /// Bytes, counted.
     pub size: u64,
-    /// Its type.
+    /// The MIME type.
     pub mime_type: String,
-    /// When Telegram had it.
+    /// When Telegram stored it.
     #[serde(serialize_with = "as_rfc3339")]
     pub uploaded_at: UnixMillis,
 }
@@ -39,7 +39,7 @@ fn as_rfc3339<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&rfc3339(*time))
 }
 
-/// An event with its id. The body is the same bytes in every try; the signature is of the moment.
+/// An event with its id. Every try sends the same bytes, with a new signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The `webhook-id`.
@@ -48,7 +48,7 @@ pub struct Message {
     pub body: String,
 }
 
-/// Why a message did not arrive, as far as it can be known. Its text holds no secret.
+/// Why a message was not acknowledged. The text contains no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undelivered {
     /// The backend answered with this status.
@@ -65,6 +65,18 @@ impl std::fmt::Display for Undelivered {
             Self::Status(status) => write!(f, "the backend answered {status}"),
             Self::Timeout => f.write_str("the backend did not answer in time"),
             Self::Unreachable => f.write_str("the backend is unreachable"),
+        }
+    }
+}
+
+impl Undelivered {
+    /// Whether the backend refused the message for good: a 4xx, other than those that ask the sender
+    /// to come back (RFC 9110 section 15.5, RFC 8470 section 5.2, RFC 6585 section 4).
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::Status(408 | 425 | 429) | Self::Timeout | Self::Unreachable => false,
+            Self::Status(status) => (400..500).contains(&status),
         }
     }
 }

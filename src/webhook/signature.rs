@@ -8,18 +8,18 @@ use sha2::Sha256;
 use crate::config::WebhookSecret;
 use crate::host::UnixMillis;
 
-/// How far a timestamp may be from now, in seconds: what was overheard cannot be sent again later
-/// (Standard Webhooks, "Verifying webhook authenticity").
+/// How far a timestamp may be from now, in seconds. It prevents replays (Standard Webhooks, "Verifying
+/// webhook authenticity").
 const TOLERANCE_SECONDS: u64 = 5 * 60;
 
-/// What a request says to prove that it comes from somebody who has the secret.
+/// The headers that prove that the sender of a request has the secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signature {
     /// `webhook-id`
     pub id: String,
     /// `webhook-timestamp`, in seconds
     pub timestamp: String,
-    /// `webhook-signature`: several may stand there, blanks between them, while a secret is replaced.
+    /// `webhook-signature`: one or more, separated by spaces, so that a secret can be replaced.
     pub signatures: String,
 }
 
@@ -33,7 +33,8 @@ impl WebhookSecret {
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
     }
 
-    /// Whether the signature is this message's, and of about `now`. It compares in constant time.
+    /// Whether the signature is valid for this message, and its timestamp is close to `now`. Compares in
+    /// constant time.
     #[must_use]
     pub fn verifies(&self, signature: &Signature, body: &[u8], now: UnixMillis) -> bool {
         let Ok(timestamp) = signature.timestamp.parse::<u64>() else {
@@ -50,7 +51,7 @@ impl WebhookSecret {
                 })
     }
 
-    /// HMAC takes keys of any length: there always is one.
+    /// HMAC accepts keys of any length, so this never fails.
     fn mac(&self, id: &str, timestamp: u64, body: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key()).ok()?;
         mac.update(format!("{id}.{timestamp}.").as_bytes());

@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use backend_mock::{Provisioned, Setup};
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::sleep};
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{HEAVY, Harness, Settings, assert_error},
     http::Reply,
-    upstream::{Scripted, closed_port, json_reply},
+    stub::{Scripted, closed_port, json_reply},
+    upload::{File, LANES, Shape},
 };
+use tokio::{task::JoinSet, time::sleep};
 
 /// While the backend is out, stale credentials serve for this long before it is asked again.
 const RETRY_OUTAGE: Duration = Duration::from_secs(5);
@@ -638,7 +637,7 @@ async fn one_users_cached_credentials_serve_no_other_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_before_the_end_delays_no_upload() {
-    // A twelfth of the time to live before its end, one request refreshes behind its own reply.
+    // In the last twelfth of the time to live, one request refreshes after its own reply.
     const TTL: Duration = Duration::from_secs(24);
     let settings = Settings::default().set("CREDENTIALS_TTL_SECONDS", TTL.as_secs().to_string());
     let harness = Harness::start(settings).await;

@@ -1,9 +1,9 @@
-//! Clients that go away midway leave nothing behind, and the next one is served.
+//! Clients that disconnect midway leave nothing stored, and the next client is served.
 
-use crate::{
-    client::{File, Shape},
+use testkit::{
     harness::Harness,
     http::Framing,
+    upload::{File, Shape},
 };
 
 #[derive(Clone, Copy, Debug)]

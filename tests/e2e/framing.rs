@@ -1,12 +1,11 @@
 //! Bodies that end before their time: nothing of them may be stored.
 
 use bytes::Bytes;
-
-use crate::{
-    client::{File, LANES, SMALL_FORM_BYTES, Shape},
+use testkit::{
     form::{BOUNDARY, Form},
     harness::{Harness, assert_error},
     http::{Framing, Request},
+    upload::{File, LANES, SMALL_FORM_BYTES, Shape},
 };
 
 fn form(harness: &Harness, token_first: bool, content: Bytes) -> Request {
@@ -26,7 +25,7 @@ fn form(harness: &Harness, token_first: bool, content: Bytes) -> Request {
     form.post()
 }
 
-/// The place in the body right behind the closing delimiter: whoever cuts before it has not sent
+/// The position right after the closing delimiter: whoever cuts before it has not sent
 /// the whole form.
 fn end_of(request: &Request) -> usize {
     let bytes = usize::try_from(request.body_bytes()).expect("fits");
@@ -54,7 +53,7 @@ async fn a_small_form_cut_at_any_byte_is_refused_and_nothing_is_stored() {
         }
         harness.assert_nothing_stored("cut forms").await;
         assert_eq!(harness.count("send_document").await, 0);
-        // The line break behind the closing delimiter is no part of it.
+        // The line break after the closing delimiter is not part of it.
         for cut in [end_of(&whole), end_of(&whole) + 1, end_of(&whole) + 2] {
             assert_eq!(
                 harness.send(&whole.clone().truncated(cut)).await.status,
@@ -106,7 +105,7 @@ async fn a_large_form_cut_where_it_matters_is_refused_and_nothing_is_stored() {
         let delimiter_ends = file_ends + "\r\n--".len() + BOUNDARY.len();
         let small = usize::try_from(SMALL_FORM_BYTES).expect("fits");
         let mut cuts = vec![small + 1, 2 * small, 2 * small + 1, file_ends - 1];
-        // Every byte of the delimiter behind the file, and of what follows up to the end.
+        // Every byte of the delimiter after the file, and of the rest until the end.
         cuts.extend(file_ends..delimiter_ends + 4);
         cuts.extend((delimiter_ends + 4..end_of(&whole)).step_by(7));
         cuts.push(end_of(&whole) - 1);

@@ -2,11 +2,10 @@
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{Harness, Settings, assert_error, assert_notification},
     http::{Framing, Reply, Request},
+    upload::{File, LANES, Shape},
 };
 
 /// The four lanes, and the raw one without a length.

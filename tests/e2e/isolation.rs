@@ -10,14 +10,14 @@ use std::{
 
 use backend_mock::Provisioned;
 use bytes::Bytes;
-use tokio::task::JoinSet;
-
-use crate::{
-    client::{Random, SMALL_FORM_BYTES},
+use testkit::{
     form::Form,
     harness::{HEAVY, Harness, Settings},
     http::{Framing, Request},
+    random::Random,
+    upload::SMALL_FORM_BYTES,
 };
+use tokio::task::JoinSet;
 
 const REQUESTS: usize = 2_400;
 const AT_ONCE: usize = 16;
@@ -77,7 +77,7 @@ impl Draw {
             user_id_in_header: raw || random.below(3) == 0,
             size: [40, 5_000, 300_000][random.below(3)],
             chunked: random.below(4) == 0,
-            order: random.next(),
+            order: random.next_u64(),
         }
     }
 
@@ -112,8 +112,8 @@ impl Draw {
 
     /// The status that is due, and on 200 whose upload it is.
     ///
-    /// What stands behind the file is heeded when it comes: in the streamed lane, after the backend
-    /// was asked about the token in front of it.
+    /// In the streamed lane, a field after the file counts only when it arrives. By then the backend was
+    /// asked about the token before the file.
     fn due(&self, users: &[Provisioned]) -> (u16, Option<usize>) {
         let request = self.request(users);
         let (header, form) = self.tokens();

@@ -1,12 +1,11 @@
 //! Every lane, at every size that matters, with and without a `Content-Length`.
 
 use serde_json::json;
-
-use crate::{
-    client::{File, LANES, SMALL_FORM_BYTES, Shape},
-    form::Form,
+use testkit::{
+    form::{BOUNDARY, Form},
     harness::{HEAVY, Harness, Settings, assert_error},
     http::Framing,
+    upload::{File, LANES, SMALL_FORM_BYTES, Shape},
 };
 
 const MB: usize = 1024 * 1024;
@@ -89,7 +88,7 @@ async fn a_file_over_20_mib_is_not_downloadable_and_one_of_20_mib_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_that_looks_like_a_delimiter_arrives_byte_for_byte() {
     let harness = Harness::usual().await;
-    let delimiter = format!("\r\n--{}", crate::form::BOUNDARY);
+    let delimiter = format!("\r\n--{BOUNDARY}");
     let mut content = Vec::new();
     // Every proper prefix of the delimiter, over and over, at shifting places of the read buffer.
     while content.len() < 3 * MB {
@@ -260,7 +259,7 @@ async fn a_form_that_cannot_hold_a_file_that_fits_is_refused_unread() {
     harness.finish().await;
 }
 
-/// Uploads a file with this beside it: in front of it, behind it, and with the token last of all.
+/// Uploads a file with these fields: before it, after it, and after it with the token last.
 async fn assert_stored_with(file: &File, beside: impl Fn(Form) -> Form, epilogue: usize) {
     let harness = Harness::usual().await;
     let user = &harness.demo;
@@ -268,7 +267,7 @@ async fn assert_stored_with(file: &File, beside: impl Fn(Form) -> Form, epilogue
     let part = |form: Form| form.file("file", &file.name, "text/plain", file.content.clone());
     for (what, form) in [
         ("before", part(beside(token(Form::new())))),
-        ("behind", beside(part(token(Form::new())))),
+        ("after", beside(part(token(Form::new())))),
         ("token last", token(beside(part(Form::new())))),
     ] {
         for framing in [Framing::Length, Framing::Chunked] {
@@ -287,8 +286,7 @@ async fn assert_stored_with(file: &File, beside: impl Fn(Form) -> Form, epilogue
 async fn a_form_may_have_a_megabyte_beside_its_file() {
     let value = "v".repeat(60 * 1024);
     let beside = |form: Form| (0..17).fold(form, |form, n| form.field(&format!("f{n}"), &value));
-    // With what stands behind the form it is more than Telegram takes of parameters, which is
-    // nothing to it: none of it goes there.
+    // Fields and epilogue are more than Telegram accepts as parameters. They are not forwarded.
     assert_stored_with(&File::of_size(300_000), beside, 60 * 1024).await;
 }
 

@@ -1,14 +1,14 @@
 //! Many and large uploads: time and memory stay within bounds.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::sleep};
-
-use crate::{
-    client::{File, Shape},
+use testkit::{
     harness::{HEAVY, Harness, assert_error},
     http::{Connection, Framing, Request},
+    memory,
+    upload::{File, Shape},
 };
+use tokio::{task::JoinSet, time::sleep};
 
 const MB: usize = 1024 * 1024;
 /// What an upload of 49 MB may add to workerd's memory over one of 1 MB, in bytes. The file itself
@@ -47,14 +47,6 @@ async fn twenty_uploads_of_20_megabytes_at_once_arrive_whole() {
         .await;
 }
 
-/// The most memory that the process ever had, in bytes; `None` where the system does not tell.
-fn peak_memory(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_file_that_is_not_held_takes_no_more_memory_than_a_small_one() {
     let _heavy = HEAVY.lock().await;
@@ -76,14 +68,14 @@ async fn a_large_file_that_is_not_held_takes_no_more_memory_than_a_small_one() {
         for _ in 0..10 {
             upload(MB).await;
         }
-        let Some(before) = peak_memory(harness.worker_pid()) else {
+        let Ok(before) = memory::peak(harness.worker_pid()) else {
             println!("skipped: the system tells no memory");
             return harness.finish().await;
         };
         for _ in 0..3 {
             upload(49 * MB).await;
         }
-        let after = peak_memory(harness.worker_pid()).expect("as before");
+        let after = memory::peak(harness.worker_pid()).expect("as before");
         let growth = after - before;
         println!("{shape:?} {framing:?}: {before} + {growth}");
         assert!(

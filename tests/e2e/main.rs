@@ -4,36 +4,27 @@
 //! `cargo test --release --test e2e` wants the worker built in `build/` (or in `WORKER_BUILD_DIR`)
 //! and workerd in `node_modules` (or at `WORKERD_BIN`).
 //!
-//! | support | what |
-//! |---|---|
-//! | `harness` | workerd and backend-mock of one test, and what they saw |
-//! | `http` | a client that sends exactly the bytes it is told to |
-//! | `hook` | requests that the backend signs |
-//! | `form` | multipart bodies, byte by byte |
-//! | `client` | the shapes in which clients upload |
-//! | `upstream` | servers that answer by script, and one that must never be called |
+//! `testkit` has what they share with the other suites. `hook` makes requests that the backend signs.
 
 #![allow(
     clippy::too_many_lines,
     reason = "tables of requests and replies are long, and best read in one piece"
 )]
 
-mod client;
-mod form;
-mod harness;
 mod hook;
-mod http;
-mod upstream;
 
 mod credentials;
 mod disconnects;
+mod download;
 mod framing;
 mod idempotency;
+mod isolates;
 mod isolation;
 mod lanes;
 mod load;
 mod names;
 mod notifications;
+mod objects;
 mod orders;
 mod outbox;
 mod refusals;

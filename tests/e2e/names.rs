@@ -1,12 +1,11 @@
 //! The true name in reply and notification, and one that Telegram takes in the channel.
 
 use bytes::Bytes;
-
-use crate::{
-    client::{File, Shape},
+use testkit::{
     form::Form,
     harness::{Harness, assert_error},
     http::{Framing, Request},
+    upload::{File, Shape},
 };
 
 /// The true name; how a browser writes it into `filename="…"`; what Telegram makes of it.

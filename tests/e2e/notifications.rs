@@ -4,11 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{Harness, Settings, assert_notification},
-    upstream::{Scripted, json_reply},
+    stub::{Scripted, json_reply},
+    upload::{File, LANES, Shape},
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -2,8 +2,12 @@
 
 use backend_mock::Provisioned;
 use bytes::Bytes;
-
-use crate::{client::File, form::Form, harness::Harness, http::Request};
+use testkit::{
+    form::Form,
+    harness::Harness,
+    http::Request,
+    upload::{File, SMALL_FORM_BYTES},
+};
 
 const PART_NAME: &str = "part.bin";
 const TRUE_NAME: &str = "true name.bin";
@@ -70,7 +74,7 @@ async fn assert_heeded(harness: &Harness, order: &[&str], with_header: bool, siz
         Some(_) => CAPTION.to_owned(),
         None => format!("Uploaded: {name}"),
     };
-    let streamed = request.body_bytes() > crate::client::SMALL_FORM_BYTES
+    let streamed = request.body_bytes() > SMALL_FORM_BYTES
         && (with_header || place("authToken").is_some_and(|at| at < file_at));
     // The head of Telegram's part has gone out before the form says `fileName`.
     let late_name = streamed && place("fileName").is_some_and(|at| at > file_at);
@@ -89,10 +93,7 @@ async fn assert_heeded(harness: &Harness, order: &[&str], with_header: bool, siz
     );
     assert_eq!(
         harness.logged(&reply).await["lane"],
-        match (
-            request.body_bytes() > crate::client::SMALL_FORM_BYTES,
-            streamed
-        ) {
+        match (request.body_bytes() > SMALL_FORM_BYTES, streamed) {
             (false, _) => "small",
             (true, true) => "streamed",
             (true, false) => "buffered",

@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use serde_json::Value;
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     form::{BOUNDARY, Form},
     harness::{Harness, assert_error},
     http::{Framing, Request},
+    upload::{File, LANES, Shape},
 };
 
 /// A refused request, and what is said of it.
@@ -62,8 +61,8 @@ async fn what_is_no_route_is_told_apart() {
     let multipart = "multipart/form-data; boundary=x";
     let rows = vec![
         row(
-            "GET /",
-            Request::new("GET", "/"),
+            "DELETE /",
+            Request::new("DELETE", "/"),
             405,
             "method_not_allowed",
             "Method not allowed",
@@ -187,7 +186,7 @@ async fn what_is_no_route_is_told_apart() {
     ];
     assert_refused(&harness, rows).await;
     for (method, target, allow) in [
-        ("GET", "/", "POST, OPTIONS"),
+        ("PUT", "/", "GET, HEAD, POST, OPTIONS"),
         ("PATCH", "/upload", "POST, OPTIONS"),
         ("GET", "/upload/a", "PUT, OPTIONS"),
         ("DELETE", "/health", "GET, HEAD, OPTIONS"),
@@ -222,7 +221,7 @@ async fn an_upload_without_a_usable_token_is_a_401_that_asks_for_one() {
             required("raw, no token", raw().header("authorization", "Bearer")),
             required("form", form().post()),
             required(
-                "form, empty field behind",
+                "form, empty field after the file",
                 form().field("authToken", "").post(),
             ),
             required(
@@ -302,8 +301,8 @@ async fn two_tokens_that_differ_are_refused_wherever_they_stand() {
     let mut rows = Vec::new();
     for size in [3_000, 300_000] {
         let before = file(Form::new().field("authToken", &user.auth_token), size);
-        let behind = file(Form::new(), size).field("authToken", &user.auth_token);
-        for form in [before, behind] {
+        let after = file(Form::new(), size).field("authToken", &user.auth_token);
+        for form in [before, after] {
             rows.push(row(
                 "header and field",
                 form.post().bearer(&other.auth_token),
@@ -608,7 +607,7 @@ async fn bounds_of_the_form_are_kept_in_every_lane() {
     let text = |what: &str| format!("Malformed request: {what}");
     let mut rows = Vec::new();
     for size in [3_000, 300_000] {
-        // In front of the file, behind it, and behind it with the token last.
+        // Before the file, after it, and after it with the token last.
         let places = |odd: &dyn Fn(Form) -> Form| {
             [
                 file(odd(Form::new().field("authToken", &token)), size),

@@ -1,13 +1,13 @@
 //! Credentials that change, and what `GET /check` finds.
 
 use serde_json::{Value, json};
-
-use crate::{
-    client::{File, Shape},
+use testkit::{
     harness::{Harness, assert_cors, assert_error},
-    hook::{SECRET, hook, signed, unix_now},
     http::Request,
+    upload::{File, Shape},
 };
+
+use crate::hook::{SECRET, hook, signed, unix_now};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hook_makes_the_next_upload_use_fresh_credentials() {

@@ -1,9 +1,9 @@
 //! Settings, health, preflights, and which pages may read.
 
-use crate::{
-    client::{File, Shape},
-    harness::{Harness, Settings, assert_error},
+use testkit::{
+    harness::{Harness, Settings, assert_cors, assert_error},
     http::Request,
+    upload::{File, Shape},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +23,7 @@ async fn health_says_ok_and_asks_nobody() {
         Some(2),
         "{told}"
     );
-    crate::harness::assert_cors(&reply);
+    assert_cors(&reply);
     let head = harness.send(&Request::new("HEAD", "/health")).await;
     assert_eq!(head.status, 200);
     for what in ["credentials", "send_document", "notifications"] {

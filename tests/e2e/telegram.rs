@@ -1,12 +1,11 @@
 //! What Telegram answers, and what is told of it.
 
 use serde_json::{Value, json};
-
-use crate::{
-    client::{File, LANES, Shape},
+use testkit::{
     harness::{Harness, Settings, assert_error},
     http::Framing,
-    upstream::closed_port,
+    stub::closed_port,
+    upload::{File, LANES, Shape},
 };
 
 const FAILED: &str = "Telegram upload failed";

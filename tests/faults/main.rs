@@ -1,13 +1,12 @@
 #![cfg(not(target_arch = "wasm32"))]
 //! What becomes of an upload when something goes wrong: every fault at every step, in every lane.
 //!
-//! `cargo test --release --test faults` wants what `tests/e2e` wants, and shares its support.
+//! `cargo test --release --test faults` wants what `tests/e2e` wants.
 //!
 //! | room | what |
 //! |---|---|
 //! | `table` | what goes wrong, and how it has to end |
 //! | `runner` | makes it so, and writes down how it ended |
-//! | `gate` | a port that can be closed |
 //! | `soak` | thousands of uploads, with faults at random |
 //! | `page` | RELIABILITY.md |
 
@@ -16,32 +15,6 @@
     reason = "tables of faults and outcomes are long, and best read in one piece"
 )]
 
-#[allow(
-    dead_code,
-    reason = "shared with the end-to-end tests, which use it all"
-)]
-#[path = "../e2e/client.rs"]
-mod client;
-#[allow(
-    dead_code,
-    reason = "shared with the end-to-end tests, which use it all"
-)]
-#[path = "../e2e/form.rs"]
-mod form;
-#[allow(
-    dead_code,
-    reason = "shared with the end-to-end tests, which use it all"
-)]
-#[path = "../e2e/harness.rs"]
-mod harness;
-#[allow(
-    dead_code,
-    reason = "shared with the end-to-end tests, which use it all"
-)]
-#[path = "../e2e/http.rs"]
-mod http;
-
-mod gate;
 mod page;
 mod runner;
 mod soak;

@@ -8,11 +8,8 @@ use crate::{runner::Ending, table::Step};
 const PAGE_VARIABLE: &str = "RELIABILITY_MD";
 
 const CHAPTERS: [(Step, &str); 6] = [
-    (Step::Credentials, "Credentials, of a user who is new"),
-    (
-        Step::Renewal,
-        "Credentials that are past their time and in the cache",
-    ),
+    (Step::Credentials, "Credentials of a new user"),
+    (Step::Renewal, "Expired credentials in the cache"),
     (Step::Telegram, "Telegram"),
     (Step::Notification, "The notification"),
     (Step::Client, "The client"),
@@ -25,7 +22,7 @@ pub(crate) fn write_table(endings: &[Ending]) {
     for (step, title) in CHAPTERS {
         let _ = write!(
             text,
-            "### {title}\n\n| what goes wrong | lane | the client is told | stored | notified | next |\n|---|---|---|---:|---:|---|\n"
+            "### {title}\n\n| what goes wrong | lane | the client gets | stored | notified | next |\n|---|---|---|---:|---:|---|\n"
         );
         let mut rest: Vec<&Ending> = endings.iter().filter(|it| it.step == step).collect();
         while let Some(first) = rest.first().copied() {

@@ -9,17 +9,19 @@ use std::{
 use backend_mock::Provisioned;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use testkit::{
+    form::BOUNDARY,
+    harness::{Harness, Settings, assert_error},
+    http::{Connection, Reply, Request},
+    proxy::Proxy,
+    upload::{File, LANES, Shape},
+    wait::HUNG,
+};
 use tokio::time::sleep;
 
-use crate::{
-    client::{File, LANES, Shape},
-    gate::Gate,
-    harness::{Harness, Settings, assert_error},
-    http::{HUNG, Reply, Request},
-    table::{Cut, End, Moment, Row, Step, Wrong},
-};
+use crate::table::{Cut, End, Moment, Row, Step, Wrong};
 
-/// The pieces of a client that is slow, and the pause behind each.
+/// The pieces of a slow client, and the pause after each.
 const SLOW_PIECES: usize = 20;
 const SLOW_PAUSE: Duration = Duration::from_millis(10);
 /// How long Telegram takes where it is to outlast its client.
@@ -111,7 +113,7 @@ pub(crate) async fn run(stage: Stage) -> Vec<Ending> {
         is_gated,
         overdue_after,
     } = stage;
-    let mut gates = is_gated.then(|| [Gate::reserve(), Gate::reserve()]);
+    let mut gates = is_gated.then(|| [Proxy::closed(), Proxy::closed()]);
     if let Some([backend, telegram]) = &gates {
         settings = settings
             .set("BACKEND_URL", backend.url())
@@ -149,7 +151,7 @@ pub(crate) async fn run(stage: Stage) -> Vec<Ending> {
 struct Lab {
     harness: Harness,
     /// That of the backend and that of Telegram, if any.
-    gates: Vec<Gate>,
+    gates: Vec<Proxy>,
     seed: u64,
 }
 
@@ -294,8 +296,8 @@ impl Lab {
         format!("200 {notified}")
     }
 
-    /// How many uploads the log has. It takes its time through workerd's pipe, so one more is made: behind
-    /// its line there is none that is older.
+    /// How many uploads the log has. A line may come after its reply, so one more upload is made: after its
+    /// line there is none that is older.
     async fn uploads_so_far(&self) -> usize {
         let without_token = Request::new("PUT", "/upload/a").body(vec!["a".into()]);
         let reply = self.harness.send(&without_token).await;
@@ -310,7 +312,7 @@ impl Lab {
         let before = self.uploads_so_far().await;
         if cut == Cut::Head {
             let head = request.head();
-            let mut connection = crate::http::Connection::open(harness.address())
+            let mut connection = Connection::open(harness.address())
                 .await
                 .expect("a connection");
             let half = head.slice(..head.len() / 2);
@@ -425,7 +427,7 @@ impl Lab {
     /// The next upload goes well. Gives where its credentials came from.
     async fn send_well(&self, case: &Case) -> String {
         let reply = self.harness.send(&case.request()).await;
-        assert_eq!(reply.status, 200, "behind a fault: {}", reply.text());
+        assert_eq!(reply.status, 200, "after a fault: {}", reply.text());
         let timing = reply.header("server-timing").expect("server-timing");
         let source = timing
             .split(';')
@@ -503,7 +505,7 @@ fn position(request: &Request, cut: Cut) -> usize {
         // Beyond the fields in front of it, and far from its end.
         Cut::File => whole.len() * 6 / 10,
         Cut::Closing => {
-            let boundary = format!("\r\n--{}--", crate::form::BOUNDARY);
+            let boundary = format!("\r\n--{BOUNDARY}--");
             find(boundary.as_bytes()).unwrap_or(whole.len() - 1)
         }
         Cut::Nothing => whole.len(),

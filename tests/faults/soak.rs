@@ -13,21 +13,23 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write as _,
-    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use backend_mock::Provisioned;
 use serde_json::{Value, json};
+use testkit::{
+    harness::{Harness, Settings},
+    http::{Framing, Reply},
+    memory,
+    random::Random,
+    upload::{File, Shape},
+    wait::{HUNG, poll},
+};
 use tokio::{sync::Mutex, task::JoinSet, time::sleep};
 
-use crate::{
-    client::{File, Random, Shape},
-    harness::{Harness, Settings},
-    http::{Framing, HUNG, Reply},
-    page,
-};
+use crate::page;
 
 const UPLOADS_VARIABLE: &str = "SOAK_UPLOADS";
 const SEED_VARIABLE: &str = "SOAK_SEED";
@@ -359,18 +361,18 @@ async fn check(harness: &Harness, done: &[Done]) -> String {
     let mut figures = String::new();
     for (what, count) in [
         ("uploads", done.len()),
-        ("bytes of their files", bytes),
+        ("bytes of files", bytes),
         ("with a fault", struck),
         (
             "… of the credentials",
             faults.get(&Fault::Credentials).copied().unwrap_or(0),
         ),
         (
-            "… of Telegram, before the work",
+            "… of Telegram, before it does the work",
             faults.get(&Fault::BeforeTelegram).copied().unwrap_or(0),
         ),
         (
-            "… of Telegram, after the work",
+            "… of Telegram, after it has done the work",
             faults.get(&Fault::AfterTelegram).copied().unwrap_or(0),
         ),
         (
@@ -378,18 +380,18 @@ async fn check(harness: &Harness, done: &[Done]) -> String {
             faults.get(&Fault::Notification).copied().unwrap_or(0),
         ),
         (
-            "… of the client, which leaves",
+            "… of the client, which disconnects",
             faults.get(&Fault::Client).copied().unwrap_or(0),
         ),
         ("tried more than once", again),
         ("tries", tries),
         (
-            "told 200: one message each, with the right SHA-256, and one notification each",
+            "answered 200: one message each, with the right SHA-256, and one notification each",
             told,
         ),
-        ("told `outcome_unknown`", unknown),
+        ("answered `outcome_unknown`", unknown),
         ("… and stored", unknown_stored),
-        ("told another error in the end: nothing stored", failed),
+        ("ended in another error: nothing stored", failed),
         ("files in another user's channel", 0),
         (
             "tokens in log, replies, notifications and Durable Objects",
@@ -403,14 +405,11 @@ async fn check(harness: &Harness, done: &[Done]) -> String {
 
 /// Waits until the outbox has delivered what it has.
 async fn drained(harness: &Harness, count: usize) -> Vec<Value> {
-    let began = Instant::now();
-    loop {
-        let notifications = harness.notifications().await;
-        if notifications.len() >= count || began.elapsed() > 2 * HUNG {
-            return notifications;
-        }
-        sleep(LOOK).await;
-    }
+    poll(LOOK, 2 * HUNG, || async {
+        (harness.notifications().await.len() >= count).then_some(())
+    })
+    .await;
+    harness.notifications().await
 }
 
 /// The worker's memory in bytes, once the runtime has put away the Durable Objects that nobody asks any
@@ -418,22 +417,10 @@ async fn drained(harness: &Harness, count: usize) -> Vec<Value> {
 async fn resting_bytes(harness: &Harness) -> Option<u64> {
     let pid = harness.worker_pid();
     let objects: BTreeSet<String> = harness.files_of_objects().into_iter().collect();
-    let began = Instant::now();
-    while began.elapsed() < HUNG && open_files(pid)?.iter().any(|file| objects.contains(file)) {
-        sleep(LOOK).await;
-    }
-    resident_bytes(pid)
-}
-
-fn open_files(pid: u32) -> Option<Vec<String>> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let files = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    Some(files.map(|file| file.display().to_string()).collect())
-}
-
-fn resident_bytes(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+    poll(LOOK, HUNG, || async {
+        let files = memory::open_files(pid).unwrap_or_default();
+        (!files.iter().any(|file| objects.contains(file))).then_some(())
+    })
+    .await;
+    memory::resident(pid).ok()
 }

@@ -1,8 +1,9 @@
 //! What goes wrong, and how an upload has to end in each lane.
 
 use serde_json::{Value, json};
+use testkit::harness::Settings;
 
-use crate::{harness::Settings, runner::Stage};
+use crate::runner::Stage;
 
 /// Where something goes wrong; a chapter of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(crate) struct Row {
     pub wrong: Wrong,
     /// The user has uploaded before.
     pub known: bool,
-    /// Seconds for which what went wrong is remembered: the next upload comes behind them.
+    /// Seconds for which the fault is remembered: the next upload comes after them.
     pub remembered_seconds: u64,
     /// By lane, in the order of `client::LANES`; none where it can't happen.
     pub ends: [Option<End>; 4],
@@ -216,13 +217,13 @@ fn refused() -> Vec<Row> {
     vec![
         row(
             Credentials,
-            "The backend is not there",
+            "The backend refuses the connection",
             Wrong::Refused,
             all(fails(&["502 backend_unreachable"], "miss")),
         ),
         row(
             Telegram,
-            "Telegram is not there",
+            "Telegram refuses the connection",
             Wrong::Refused,
             [
                 Some(unreachable),
@@ -233,7 +234,7 @@ fn refused() -> Vec<Row> {
         ),
         row(
             Notification,
-            "The backend is not there",
+            "The backend refuses the connection",
             Wrong::Refused,
             all(end(&["200 pending"], 1, 1, "hit")),
         )
@@ -250,22 +251,22 @@ fn credentials() -> Vec<Row> {
     let failed = fails(&["502 backend_failed"], "miss");
     let invalid = fails(&["502 backend_invalid_reply"], "miss");
     vec![
-        row("The backend resets the connection before the work", drops("before"), unreachable),
-        row("The backend resets the connection after the work", drops("after"), unreachable),
+        row("The backend resets the connection before it does the work", drops("before"), unreachable),
+        row("The backend resets the connection after it has done the work", drops("after"), unreachable),
         row("The backend is slow", takes(SLOW_MS), ok("hit")),
         row("The backend hangs", takes(HANGING_MS), fails(&["504 backend_timeout"], "miss")),
-        row("The backend says 400", detail(400, "Telegram not fully configured."), fails(&["400 not_configured"], "miss")),
-        row("The backend says 401", detail(401, "Invalid token"), fails(&["401 token_refused"], "miss")).remembered_for(REMEMBERED_SECONDS),
-        row("The backend says 403", detail(403, "Account blocked"), fails(&["403 forbidden"], "miss")).remembered_for(REMEMBERED_SECONDS),
-        row("The backend says 404", detail(404, "Not Found"), fails(&["502 backend_not_found"], "miss")),
-        row("The backend says 408", page(408), failed),
-        row("The backend says 429", detail(429, "Slow down"), fails(&["503 backend_busy"], "miss")),
-        row("The backend says 500", detail(500, "Internal Server Error"), failed),
-        row("A proxy's page says 502", page(502), failed),
-        row("A proxy's page says 503", page(503), failed),
-        row("Half a JSON", says(200, "{\"bot_token\":\"12345"), invalid),
-        row("The wrong JSON", says(200, "{\"success\":true}"), invalid),
-        row("A huge reply", huge(200), invalid),
+        row("The backend answers 400", detail(400, "Telegram not fully configured."), fails(&["400 not_configured"], "miss")),
+        row("The backend answers 401", detail(401, "Invalid token"), fails(&["401 token_refused"], "miss")).remembered_for(REMEMBERED_SECONDS),
+        row("The backend answers 403", detail(403, "Account blocked"), fails(&["403 forbidden"], "miss")).remembered_for(REMEMBERED_SECONDS),
+        row("The backend answers 404", detail(404, "Not Found"), fails(&["502 backend_not_found"], "miss")),
+        row("The backend answers 408", page(408), failed),
+        row("The backend answers 429", detail(429, "Slow down"), fails(&["503 backend_busy"], "miss")),
+        row("The backend answers 500", detail(500, "Internal Server Error"), failed),
+        row("A proxy answers 502 with a page", page(502), failed),
+        row("A proxy answers 503 with a page", page(503), failed),
+        row("Truncated JSON", says(200, "{\"bot_token\":\"12345"), invalid),
+        row("Unexpected JSON", says(200, "{\"success\":true}"), invalid),
+        row("An oversized reply", huge(200), invalid),
     ]
 }
 
@@ -277,23 +278,23 @@ fn renewal() -> Vec<Row> {
     let stale = ok("stale");
     let invalid = fails(&["502 backend_invalid_reply"], "miss");
     vec![
-        row("The backend is not there", Wrong::Refused, end(&["200 pending"], 1, 1, "stale")),
-        row("The backend resets the connection before the work", drops("before"), stale),
-        row("The backend resets the connection after the work", drops("after"), stale),
+        row("The backend refuses the connection", Wrong::Refused, end(&["200 pending"], 1, 1, "stale")),
+        row("The backend resets the connection before it does the work", drops("before"), stale),
+        row("The backend resets the connection after it has done the work", drops("after"), stale),
         row("The backend is slow", takes(SLOW_MS), ok("hit")),
         row("The backend hangs", takes(HANGING_MS), stale),
-        row("The backend says 400", detail(400, "Telegram not fully configured."), fails(&["400 not_configured"], "miss")),
-        row("The backend says 401", detail(401, "Invalid token"), fails(&["401 token_refused"], "miss")).remembered_for(REMEMBERED_SECONDS),
-        row("The backend says 403", detail(403, "Account blocked"), fails(&["403 forbidden"], "miss")).remembered_for(REMEMBERED_SECONDS),
-        row("The backend says 404", detail(404, "Not Found"), fails(&["502 backend_not_found"], "miss")),
-        row("The backend says 408", page(408), stale),
-        row("The backend says 429", detail(429, "Slow down"), stale),
-        row("The backend says 500", detail(500, "Internal Server Error"), stale),
-        row("A proxy's page says 502", page(502), stale),
-        row("A proxy's page says 503", page(503), stale),
-        row("Half a JSON", says(200, "{\"bot_token\":\"12345"), invalid),
-        row("The wrong JSON", says(200, "{\"success\":true}"), invalid),
-        row("A huge reply", huge(200), invalid),
+        row("The backend answers 400", detail(400, "Telegram not fully configured."), fails(&["400 not_configured"], "miss")),
+        row("The backend answers 401", detail(401, "Invalid token"), fails(&["401 token_refused"], "miss")).remembered_for(REMEMBERED_SECONDS),
+        row("The backend answers 403", detail(403, "Account blocked"), fails(&["403 forbidden"], "miss")).remembered_for(REMEMBERED_SECONDS),
+        row("The backend answers 404", detail(404, "Not Found"), fails(&["502 backend_not_found"], "miss")),
+        row("The backend answers 408", page(408), stale),
+        row("The backend answers 429", detail(429, "Slow down"), stale),
+        row("The backend answers 500", detail(500, "Internal Server Error"), stale),
+        row("A proxy answers 502 with a page", page(502), stale),
+        row("A proxy answers 503 with a page", page(503), stale),
+        row("Truncated JSON", says(200, "{\"bot_token\":\"12345"), invalid),
+        row("Unexpected JSON", says(200, "{\"success\":true}"), invalid),
+        row("An oversized reply", huge(200), invalid),
     ]
 }
 
@@ -330,28 +331,28 @@ fn telegram() -> Vec<Row> {
         "hit",
     );
     vec![
-        row("Telegram resets the connection before the work", drops("before"), [Some(cut_pipe), Some(cut), Some(cut), Some(cut)]),
-        row("Telegram resets the connection after the work", drops("after"), all(end(&["502 outcome_unknown"], 1, 0, "hit"))),
+        row("Telegram resets the connection before it does the work", drops("before"), [Some(cut_pipe), Some(cut), Some(cut), Some(cut)]),
+        row("Telegram resets the connection after it has done the work", drops("after"), all(end(&["502 outcome_unknown"], 1, 0, "hit"))),
         row("Telegram is slow", takes(SLOW_MS), all(ok("hit"))),
         row("Telegram hangs", takes(HANGING_MS), all(fails(&["504 outcome_unknown"], "hit"))),
-        row("Telegram says 400 of the file", error(400, "Bad Request: wrong file"), all(fails(&["400 telegram_rejected"], "hit"))),
-        row("Telegram says 400 of the channel", error(400, "Bad Request: chat not found"), all(refused)),
-        row("Telegram says 401", error(401, "Unauthorized"), all(dead)),
-        row("Telegram says 401 to credentials from the cache, and takes the next", Wrong::Once(unauthorized), by_hold(dead, ok("hit"))).known(),
-        row("Telegram says 403", error(403, "Forbidden: bot was kicked from the channel chat"), all(refused)),
-        row("Telegram says 404", error(404, "Not Found"), all(dead)),
-        row("Telegram says 408", error(408, "Request Timeout"), all(failed)),
-        row("A proxy's page says 408", page(408), all(failed)),
-        row("Telegram says 429 and asks for a second", Wrong::Once(wait(1)), by_hold(limited, ok("hit"))),
-        row("Telegram says 429 and asks for a minute", Wrong::Always(wait(60)), all(limited)),
-        row("Telegram says 500", error(500, "Internal Server Error: restart"), all(failed)),
-        row("A proxy's page says 502", page(502), all(unknown)),
-        row("A proxy's page says 503", page(503), all(failed)),
-        row("A proxy's page says 504", page(504), all(fails(&["504 outcome_unknown"], "hit"))),
-        row("A proxy says 500 and nothing else", says(500, ""), all(unknown)),
-        row("Half a JSON", says(200, "{\"ok\":true,\"result\":{\"message_id\":5,\"docu"), all(unknown)),
-        row("The wrong JSON", says(200, "{\"ok\":true,\"result\":{}}"), all(fails(&["502 file_id_missing"], "hit"))),
-        row("A huge reply", huge(200), all(unknown)),
+        row("Telegram answers 400 about the file", error(400, "Bad Request: wrong file"), all(fails(&["400 telegram_rejected"], "hit"))),
+        row("Telegram answers 400 about the channel", error(400, "Bad Request: chat not found"), all(refused)),
+        row("Telegram answers 401", error(401, "Unauthorized"), all(dead)),
+        row("Telegram answers 401 to cached credentials, and accepts fresh ones", Wrong::Once(unauthorized), by_hold(dead, ok("hit"))).known(),
+        row("Telegram answers 403", error(403, "Forbidden: bot was kicked from the channel chat"), all(refused)),
+        row("Telegram answers 404", error(404, "Not Found"), all(dead)),
+        row("Telegram answers 408", error(408, "Request Timeout"), all(failed)),
+        row("A proxy answers 408 with a page", page(408), all(failed)),
+        row("Telegram answers 429 and asks to wait a second", Wrong::Once(wait(1)), by_hold(limited, ok("hit"))),
+        row("Telegram answers 429 and asks to wait a minute", Wrong::Always(wait(60)), all(limited)),
+        row("Telegram answers 500", error(500, "Internal Server Error: restart"), all(failed)),
+        row("A proxy answers 502 with a page", page(502), all(unknown)),
+        row("A proxy answers 503 with a page", page(503), all(failed)),
+        row("A proxy answers 504 with a page", page(504), all(fails(&["504 outcome_unknown"], "hit"))),
+        row("A proxy answers 500 with an empty body", says(500, ""), all(unknown)),
+        row("Truncated JSON", says(200, "{\"ok\":true,\"result\":{\"message_id\":5,\"docu"), all(unknown)),
+        row("Unexpected JSON", says(200, "{\"ok\":true,\"result\":{}}"), all(fails(&["502 file_id_missing"], "hit"))),
+        row("An oversized reply", huge(200), all(unknown)),
     ]
 }
 
@@ -363,24 +364,24 @@ fn notification() -> Vec<Row> {
     // Any 2xx acknowledges: the backend then has it by its own word.
     let acknowledged = end(&["200 ok"], 1, 0, "hit");
     vec![
-        row("The backend resets the connection before the work", drops("before"), pending),
-        row("The backend resets the connection after the work", drops("after"), pending),
+        row("The backend resets the connection before it does the work", drops("before"), pending),
+        row("The backend resets the connection after it has done the work", drops("after"), pending),
         row("The backend is slow", takes(SLOW_MS), ok("hit")),
         row("The backend hangs", takes(HANGING_MS), pending),
-        row("The backend says 400", page(400), pending),
-        row("The backend says 401", page(401), pending),
-        row("The backend says 403", page(403), pending),
-        row("The backend says 404", page(404), pending),
-        row("The backend says 408", page(408), pending),
-        row("The backend says 429", page(429), pending),
-        row("The backend says 500", page(500), pending),
-        row("A proxy's page says 502", page(502), pending),
-        row("A proxy's page says 503", page(503), pending),
-        row("503 with half a JSON", says(503, "{\"succ"), pending),
-        row("503 with the wrong JSON", says(503, "{\"success\":true}"), pending),
-        row("A huge reply that says 503", huge(503), pending),
-        row("The backend says 200 with half a JSON, and keeps nothing", says(200, "{\"succ"), acknowledged),
-        row("A huge reply that says 200 comes from a backend that keeps nothing", huge(200), acknowledged),
+        row("The backend answers 400", page(400), pending),
+        row("The backend answers 401", page(401), pending),
+        row("The backend answers 403", page(403), pending),
+        row("The backend answers 404", page(404), pending),
+        row("The backend answers 408", page(408), pending),
+        row("The backend answers 429", page(429), pending),
+        row("The backend answers 500", page(500), pending),
+        row("A proxy answers 502 with a page", page(502), pending),
+        row("A proxy answers 503 with a page", page(503), pending),
+        row("503 with truncated JSON", says(503, "{\"succ"), pending),
+        row("503 with unexpected JSON", says(503, "{\"success\":true}"), pending),
+        row("An oversized reply with 503", huge(503), pending),
+        row("The backend answers 200 with truncated JSON and stores nothing", says(200, "{\"succ"), acknowledged),
+        row("An oversized reply with 200, from a backend that stored nothing", huge(200), acknowledged),
     ]
 }
 
@@ -397,11 +398,11 @@ fn client() -> Vec<Row> {
         "hit",
     );
     vec![
-        row("The client leaves within the head", leaves(Cut::Head), all(fails(&["nothing"], "miss"))),
-        row("The client leaves within a field", leaves(Cut::Fields), [None, Some(gone), Some(gone), Some(gone)]),
-        row("The client leaves within the file", leaves(Cut::File), [Some(gone_in_pipe), Some(gone_midway), Some(gone), Some(gone)]),
-        row("The client leaves before the closing boundary", leaves(Cut::Closing), [Some(gone_in_pipe), Some(gone_midway), Some(gone), Some(gone)]),
-        row("The client leaves behind its last byte, while Telegram is slow", leaves(Cut::Nothing), all(end(&["(200 ok)"], 1, 1, "hit"))),
+        row("The client disconnects within the head", leaves(Cut::Head), all(fails(&["nothing"], "miss"))),
+        row("The client disconnects within a field", leaves(Cut::Fields), [None, Some(gone), Some(gone), Some(gone)]),
+        row("The client disconnects within the file", leaves(Cut::File), [Some(gone_in_pipe), Some(gone_midway), Some(gone), Some(gone)]),
+        row("The client disconnects before the closing boundary", leaves(Cut::Closing), [Some(gone_in_pipe), Some(gone_midway), Some(gone), Some(gone)]),
+        row("The client disconnects after its last byte, while Telegram is slow", leaves(Cut::Nothing), all(end(&["(200 ok)"], 1, 1, "hit"))),
         row("The client is slow", Wrong::Slow, all(ok("hit"))),
     ]
 }
@@ -410,7 +411,7 @@ fn stops() -> Vec<Row> {
     let late = |next| Some(fails(&["(408 upload_timeout)"], next));
     vec![row(
         Step::Client,
-        "The client stops within the file, and stays",
+        "The client stops within the file, and stays connected",
         Wrong::Stops,
         [late("hit"), late("hit"), late("miss"), late("miss")],
     )]
@@ -425,8 +426,8 @@ fn isolate() -> Vec<Row> {
     };
     vec![
         row("The worker is killed in the middle of the file", Moment::File, false, fails(&["nothing"], "miss")),
-        row("The worker is killed in the middle of the file, and the client asks again with its Idempotency-Key", Moment::File, true, ok("hit")),
+        row("The worker is killed in the middle of the file, and the client repeats the upload with its Idempotency-Key", Moment::File, true, ok("hit")),
         row("The worker is killed between Telegram's ok and the notification", Moment::Notification, false, end(&["nothing"], 1, 0, "miss")),
-        row("The worker is killed between Telegram's ok and the notification, and the client asks again with its Idempotency-Key", Moment::Notification, true, end(&["200 pending, replayed"], 1, 1, "hit")),
+        row("The worker is killed between Telegram's ok and the notification, and the client repeats the upload with its Idempotency-Key", Moment::Notification, true, end(&["200 pending, replayed"], 1, 1, "hit")),
     ]
 }

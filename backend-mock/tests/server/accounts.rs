@@ -4,7 +4,7 @@ use backend_mock::{BotRights, DeploymentBot, Options, Running, Server, Setup};
 use serde_json::{Value, json};
 
 use crate::client::{
-    get, get_as, options, post, post_as, request, send, start, stats, upload, user,
+    get, get_as, options_with, post, post_as, request, send, start, stats, upload, user,
 };
 
 const CREDENTIALS: &str = "/api/worker/credentials";
@@ -159,10 +159,7 @@ async fn credentials_are_refused_without_a_good_token() {
 
 #[tokio::test]
 async fn a_token_of_a_user_that_is_gone_is_refused() {
-    let secret = || Options {
-        jwt_secret: Some("shared".to_owned()),
-        ..options()
-    };
+    let secret = || options_with(|backend| backend.jwt_secret = Some("shared".to_owned()));
     let one = Server::start(secret()).await.unwrap();
     let other = Server::start(secret()).await.unwrap();
     let token = &one.demo.as_ref().unwrap().auth_token;
@@ -244,10 +241,9 @@ async fn bot_settings_are_checked_with_the_bot_api_that_is_named() {
     };
     let reader = user(&telegram, reader).await;
     let server = Server::start(Options {
-        telegram_api_url: Some(telegram.base_url.clone()),
         emulator: false,
         demo: false,
-        ..options()
+        ..options_with(|backend| backend.telegram_api_url = Some(telegram.base_url.clone()))
     })
     .await
     .unwrap();
@@ -291,12 +287,8 @@ async fn the_deployments_bot_serves_whoever_has_none() {
         bot_token: "1:deployment".to_owned(),
         channel_id: "-1001".to_owned(),
     };
-    let server = Server::start(Options {
-        deployment_bot: Some(deployment_bot),
-        ..options()
-    })
-    .await
-    .unwrap();
+    let options = options_with(|backend| backend.deployment_bot = Some(deployment_bot));
+    let server = Server::start(options).await.unwrap();
     let token = register(&server).await;
     let credentials = get_as(&server, CREDENTIALS, &token).await.json();
     assert_eq!(credentials["bot_token"], "1:deployment");
@@ -360,12 +352,9 @@ async fn an_event_without_its_fields_is_refused() {
 
 #[tokio::test]
 async fn an_event_must_be_signed_when_there_is_a_secret() {
-    let server = Server::start(Options {
-        webhook_secret: Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()),
-        ..options()
-    })
-    .await
-    .unwrap();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse();
+    let options = options_with(|backend| backend.webhook_secret = Some(secret.unwrap()));
+    let server = Server::start(options).await.unwrap();
     let reply = post(&server, "/api/webhook/upload", "{}").await;
     assert_eq!(reply.detail(), (401, "Invalid webhook signature".into()));
     // Signed well, but long ago.

@@ -9,6 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one story, best read in one piece")]
 async fn what_is_done_and_what_is_refused_is_in_the_audit_log_without_a_secret() {
     let folder = Folder::new();
     let (server, demo) = folder.start().await;

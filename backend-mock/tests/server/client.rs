@@ -1,32 +1,38 @@
 //! A client that sends exactly the bytes it is told to.
 
-use std::net::SocketAddr;
+use std::{
+    io::ErrorKind::{ConnectionReset, UnexpectedEof},
+    net::SocketAddr,
+    ops::Deref,
+};
 
-use backend_mock::{Data, Options, PasswordCost, Provisioned, Running, Server, Setup};
+use backend_mock::{
+    BackendOptions, Data, Options, PasswordCost, Provisioned, Running, Server, Setup,
+};
+use bytes::Bytes;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+use testkit::{
+    form::Form,
+    http::{self, Connection},
 };
 
 use crate::on_postgresql;
 
-pub(crate) const BOUNDARY: &str = "----boundary-9b1c52d0a7e84f3c";
+pub(crate) use testkit::form::BOUNDARY;
 
 /// A reply, read to its end.
 #[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: String,
-    pub(crate) body: Vec<u8>,
+pub(crate) struct Reply(http::Reply);
+
+impl Deref for Reply {
+    type Target = http::Reply;
+
+    fn deref(&self) -> &http::Reply {
+        &self.0
+    }
 }
 
 impl Reply {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
-    }
-
     /// Status and `description`, as the Bot API refuses.
     pub(crate) fn refusal(&self) -> (u16, String) {
         let json = self.json();
@@ -45,22 +51,32 @@ impl Reply {
     }
 
     pub(crate) fn has_header(&self, line: &str) -> bool {
-        self.headers
-            .lines()
-            .any(|header| header.eq_ignore_ascii_case(line))
+        let (name, value) = line.split_once(": ").expect("a header");
+        self.header(name)
+            .is_some_and(|known| known.eq_ignore_ascii_case(value))
     }
 }
 
 pub(crate) fn options() -> Options {
     Options {
         listen: "127.0.0.1:0".to_owned(),
-        data: Data::Memory,
         demo: true,
         control: true,
-        password_cost: PasswordCost::Minimal,
-        database_url: on_postgresql::fresh_database(),
+        backend: BackendOptions {
+            data: Data::Memory,
+            password_cost: PasswordCost::Minimal,
+            database_url: on_postgresql::fresh_database(),
+            ..BackendOptions::default()
+        },
         ..Options::default()
     }
+}
+
+/// The options of a server whose backend is changed so.
+pub(crate) fn options_with(change: impl FnOnce(&mut BackendOptions)) -> Options {
+    let mut options = options();
+    change(&mut options.backend);
+    options
 }
 
 pub(crate) async fn start() -> (Running, Provisioned) {
@@ -73,47 +89,26 @@ pub(crate) async fn user(server: &Running, setup: Setup) -> Provisioned {
     server.add_user(&setup).await.unwrap()
 }
 
-/// Sends bytes and reads until the server closes; `None` if it closed without a reply.
+/// Sends bytes and reads the reply; `None` when the server closes without one.
 pub(crate) async fn send(address: SocketAddr, request: &[u8]) -> Option<Reply> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (mut read, mut write) = stream.into_split();
-    let reading = tokio::spawn(async move {
-        let mut bytes = Vec::new();
-        // A reset ends what there is to read as well.
-        let _ = read.read_to_end(&mut bytes).await;
-        bytes
-    });
-    let _ = write.write_all(request).await;
-    let bytes = reading.await.unwrap();
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let headers = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = bytes[end + 4..].to_vec();
-    let length = headers.lines().find_map(|line| {
-        line.to_lowercase()
-            .strip_prefix("content-length: ")?
-            .parse()
-            .ok()
-    });
-    assert_eq!(Some(body.len()), length, "a reply is whole");
-    Some(Reply {
-        status,
-        headers,
-        body,
-    })
+    let mut connection = Connection::open(address).await.unwrap();
+    let request = Bytes::copy_from_slice(request);
+    match connection.exchange(&[request]).await {
+        Ok(reply) => Some(Reply(reply)),
+        Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset) => None,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A whole request with these header lines and body.
 pub(crate) fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let headers: String = headers.iter().flat_map(|line| [*line, "\r\n"]).collect();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\
-         Content-Length: {length}\r\n\r\n"
-    );
-    let mut request = head.into_bytes();
-    request.extend_from_slice(body);
-    request
+    let mut request = http::Request::new(method, path).header("Connection", "close");
+    for line in headers {
+        let (name, value) = line.split_once(": ").expect("a header");
+        request = request.header(name, value);
+    }
+    let body = vec![Bytes::copy_from_slice(body)];
+    request.body(body).wire().concat()
 }
 
 pub(crate) async fn get(server: &Running, path: &str) -> Reply {
@@ -159,25 +154,14 @@ pub(crate) async fn delete_as(server: &Running, path: &str, token: &str) -> Repl
 
 /// A form of text fields and one file called `document`.
 pub(crate) fn form(fields: &[(&str, &str)], filename: &str, content: &[u8]) -> Vec<u8> {
-    let mut form = Vec::with_capacity(content.len() + 1024);
+    let mut form = Form::new();
     for (name, value) in fields {
-        form.extend_from_slice(
-            format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            )
-            .as_bytes(),
-        );
+        form = form.field(name, value);
     }
-    form.extend_from_slice(
-        format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"document\"; \
-             filename=\"{filename}\"\r\nContent-Type: text/x-ignored\r\n\r\n"
-        )
-        .as_bytes(),
-    );
-    form.extend_from_slice(content);
-    form.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
-    form
+    let content = Bytes::copy_from_slice(content);
+    form.file("document", filename, "text/x-ignored", content)
+        .closed()
+        .concat()
 }
 
 pub(crate) fn send_document(user: &Provisioned, form: &[u8]) -> Vec<u8> {

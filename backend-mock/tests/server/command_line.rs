@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use backend_mock::{Options, Server};
+use backend_mock::Server;
 use serde_json::Value;
 
 use crate::{
@@ -150,10 +150,8 @@ async fn secrets_are_sealed_anew_while_the_server_runs() {
     let keys: Vec<_> = keys.lines().collect();
     assert_eq!(keys.len(), 2);
     assert!(keys[0].starts_with("next:"));
-    let with = |keys: &str| Options {
-        encryption_key: Some(keys.to_owned()),
-        ..folder.options()
-    };
+    let with =
+        |keys: &str| folder.options_with(|backend| backend.encryption_key = Some(keys.to_owned()));
     let refused = Server::start(with(keys[1])).await.unwrap_err().to_string();
     assert!(refused.contains("`next`"), "{refused}");
     let server = Server::start(with(keys[0])).await.unwrap();

@@ -15,7 +15,7 @@ use crate::client::{
 
 const CREDENTIALS: &str = "/api/worker/credentials";
 
-async fn order(server: &backend_mock::Running, faults: Value) {
+pub(crate) async fn order(server: &backend_mock::Running, faults: Value) {
     let reply = post(server, "/_control/faults", &faults.to_string()).await;
     assert_eq!(reply.status, 200);
 }

@@ -19,7 +19,7 @@ use sha2::Sha256;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 
 use crate::{
-    client::{delete_as, get_as, options, post, post_as, user},
+    client::{delete_as, get_as, options_with, post, post_as, user},
     command_line,
     persistence::Folder,
 };
@@ -80,11 +80,10 @@ impl Drop for Worker {
 }
 
 fn telling(worker_url: &str) -> Options {
-    Options {
-        worker_url: Some(worker_url.to_owned()),
-        webhook_secret: Some(SECRET.parse().unwrap()),
-        ..options()
-    }
+    options_with(|backend| {
+        backend.worker_url = Some(worker_url.to_owned());
+        backend.webhook_secret = Some(SECRET.parse().unwrap());
+    })
 }
 
 async fn bare(server: &Running) -> Provisioned {
@@ -192,12 +191,9 @@ async fn a_worker_that_never_answers_keeps_nobody_waiting() {
 #[tokio::test]
 async fn without_a_secret_nobody_is_told() {
     let mut worker = Worker::start(&[]).await;
-    let server = Server::start(Options {
-        webhook_secret: None,
-        ..telling(&worker.url)
-    })
-    .await
-    .unwrap();
+    let mut options = telling(&worker.url);
+    options.backend.webhook_secret = None;
+    let server = Server::start(options).await.unwrap();
     server.shutdown().await;
     assert!(worker.told.try_recv().is_err());
 }

@@ -1,9 +1,9 @@
 //! Several bots and channels for a user, and removing everything of one.
 
-use backend_mock::{BotRights, DeploymentBot, Options, Provisioned, Running, Server, Setup};
+use backend_mock::{BotRights, DeploymentBot, Provisioned, Running, Server, Setup};
 use serde_json::{Value, json};
 
-use crate::client::{Reply, delete_as, get, get_as, options, post, post_as, start, user};
+use crate::client::{Reply, delete_as, get, get_as, options_with, post, post_as, start, user};
 
 const CREDENTIALS: &str = "/api/worker/credentials";
 const DESTINATIONS: &str = "/api/destinations";
@@ -88,7 +88,7 @@ async fn a_list_shows_a_masked_token_and_never_the_token() {
     let (bot_id, secret) = demo.bot_token.split_once(':').unwrap();
     let preview = format!("{bot_id}:…{}", &secret[secret.len() - 4..]);
     assert_eq!(listed.json()[0]["bot_token_preview"], preview);
-    let text = String::from_utf8(listed.body).unwrap();
+    let text = String::from_utf8(listed.body.clone()).unwrap();
     assert!(!text.contains(&secret[..secret.len() - 4]), "{text}");
     server.shutdown().await;
 }
@@ -192,15 +192,13 @@ async fn the_old_settings_change_the_preferred_destination() {
 
 #[tokio::test]
 async fn a_users_own_destination_comes_before_the_deployments() {
-    let server = Server::start(Options {
-        deployment_bot: Some(DeploymentBot {
+    let options = options_with(|backend| {
+        backend.deployment_bot = Some(DeploymentBot {
             bot_token: "1:deployment".to_owned(),
             channel_id: "-1001".to_owned(),
-        }),
-        ..options()
-    })
-    .await
-    .unwrap();
+        });
+    });
+    let server = Server::start(options).await.unwrap();
     let ada = bare(&server).await;
     let token = &ada.auth_token;
     let lent = credentials(&server, token, "").await.json();

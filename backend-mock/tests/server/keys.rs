@@ -1,9 +1,9 @@
 //! API keys, tokens of the deployment, and what an account begins with.
 
-use backend_mock::{Options, Running, Server, Setup};
+use backend_mock::{Running, Server, Setup};
 use serde_json::{Value, json};
 
-use crate::client::{delete_as, get, get_as, options, post, post_as, start, user};
+use crate::client::{delete_as, get, get_as, options_with, post, post_as, start, user};
 
 const CREDENTIALS: &str = "/api/worker/credentials";
 
@@ -151,12 +151,9 @@ async fn a_key_that_cannot_be_one_is_refused() {
 
 #[tokio::test]
 async fn a_token_of_the_deployment_is_a_user_of_its_own() {
-    let server = Server::start(Options {
-        api_tokens: "admin:s3cret,other".parse().unwrap(),
-        ..options()
-    })
-    .await
-    .unwrap();
+    let tokens = "admin:s3cret,other".parse().unwrap();
+    let options = options_with(|backend| backend.api_tokens = tokens);
+    let server = Server::start(options).await.unwrap();
     let me = get_as(&server, "/api/auth/me", "s3cret").await.json();
     assert_eq!(me["id"], "token:admin");
     let other = get_as(&server, "/api/auth/me", "other").await.json();

@@ -8,8 +8,7 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-
-use crate::postgres;
+use testkit::postgres;
 
 /// The server that the tests run on, in the process that runs them a second time.
 const VARIABLE: &str = "BACKEND_MOCK_TEST_POSTGRES";

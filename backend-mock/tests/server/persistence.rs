@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use backend_mock::{Data, Options, Provisioned, Running, Server};
+use backend_mock::{BackendOptions, Data, Options, Provisioned, Running, Server};
 
 use crate::{
-    client::{get, get_as, messages, options, upload},
+    client::{get, get_as, messages, options_with, upload},
     on_postgresql,
 };
 
@@ -45,11 +45,16 @@ impl Folder {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options {
-            data: Data::File(self.data()),
-            database_url: self.database_url.clone(),
-            ..options()
-        }
+        self.options_with(|_| {})
+    }
+
+    /// The options of a server on the folder's data, whose backend is changed so.
+    pub(crate) fn options_with(&self, change: impl FnOnce(&mut BackendOptions)) -> Options {
+        options_with(|backend| {
+            backend.data = Data::File(self.data());
+            backend.database_url.clone_from(&self.database_url);
+            change(backend);
+        })
     }
 }
 
@@ -140,16 +145,11 @@ async fn a_key_that_does_not_fit_the_data_is_told_at_the_start() {
     let folder = Folder::new();
     let (server, _) = folder.start().await;
     server.shutdown().await;
-    let other_key = Options {
-        encryption_key: Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned()),
-        ..folder.options()
-    };
-    assert!(Server::start(other_key).await.is_err());
-    let malformed = Options {
-        encryption_key: Some("short".to_owned()),
-        ..folder.options()
-    };
-    assert!(Server::start(malformed).await.is_err());
+    // Another key, and none.
+    for key in ["BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=", "short"] {
+        let options = folder.options_with(|backend| backend.encryption_key = Some(key.to_owned()));
+        assert!(Server::start(options).await.is_err(), "{key}");
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! A crowd: a thousand users, each with a token, a bot and a channel of its own, files of all sizes, the
-//! token before the file or behind it.
+//! token before the file or after it.
 
 use anyhow::Result;
+use testkit::random::Random;
 
 use super::small;
 use crate::client::{Order, Request};
-use crate::content::{File, Random};
+use crate::content::File;
 use crate::lab::{Contender, Lab, Load};
 use crate::report::{Row, Unit};
 use crate::statistics::{float, seconds_at};
@@ -73,9 +74,7 @@ pub(super) fn load(lab: &Lab, round: usize) -> Load {
     let mut users: Vec<usize> = (0..USERS * UPLOADS_OF_A_USER)
         .map(|upload| round * USERS + upload % USERS)
         .collect();
-    for last in (1..users.len()).rev() {
-        users.swap(last, random.below(last + 1));
-    }
+    random.shuffle(&mut users);
     let requests = users.into_iter().map(|user| {
         let base = SMALLEST_BYTES << random.below(DOUBLINGS);
         let size = base + random.below(base);

@@ -32,7 +32,7 @@ pub(crate) enum Case {
     Raw,
     /// 50 MB in a form, the token before the file
     TokenFirst,
-    /// 50 MB in a form, the token behind the file
+    /// 50 MB in a form, the token after the file
     FileFirst,
     /// Forms of 10 KB
     #[value(name = "10kb")]
@@ -63,7 +63,7 @@ impl Case {
             Self::AtOnce => at_once::rows(lab).await,
             Self::Mixed => mixed::rows(lab).await,
             Self::ColdStart => cold_start::rows(lab).await,
-            Self::Bundle => bundle::rows(lab),
+            Self::Bundle => bundle::rows(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The backend's answer to the question for credentials, through the cache.
 //!
-//! The first line of the input is the status and, behind a blank, `Retry-After`; the rest is the body.
+//! The first line of the input is the status and, after a space, `Retry-After`. The rest is the body.
 
 use serde_json::Value;
 use telestore_worker::credentials::{AuthToken, BackendFault, Credentials, Source};
@@ -8,9 +8,9 @@ use telestore_worker::error::Error;
 use telestore_worker::host::Answer;
 use telestore_worker::http::Reply;
 use telestore_worker::isolate::Isolate;
+use telestore_worker::testing::TestHost;
 
 use super::answer;
-use crate::testing::TestHost;
 
 /// Runs the target.
 pub fn run(data: &[u8]) {

@@ -3,10 +3,10 @@
 //! The first line of the input is the file's type, the rest is its name.
 
 use telestore_worker::multipart::envelope::{Envelope, passable_content_type};
+use telestore_worker::multipart::testing::read_form;
 
 use crate::bot_api;
 use crate::bytes::{chance, split_once};
-use crate::reading::read_form;
 
 const CONTENT: &[u8] = b"\r\n--content\0\xff\r\n";
 
@@ -33,7 +33,7 @@ fn as_telegram_reads_it(content_type: &str, name: &str, chance: u64) {
     let (_, boundary) = framed.split_once("boundary=").expect("a boundary");
     let content_type = passable_content_type(Some(content_type));
     assert!(content_type.contains('/') && content_type.bytes().all(|b| (32..127).contains(&b)));
-    // The name is the caption too, once before the file and once behind it.
+    // The name is also the caption, once before the file and once after it.
     let captions = if chance.is_multiple_of(2) {
         (Some(name), None)
     } else {

@@ -15,7 +15,7 @@ use telestore_worker::http::Reply;
 
 use crate::bytes::split_once;
 
-/// An upstream's answer: status and `Retry-After` on the first line, the body behind it.
+/// An upstream's answer: status and `Retry-After` on the first line, then the body.
 fn answer(data: &[u8]) -> Option<Answer> {
     let (line, body) = split_once(data, b"\n")?;
     let line = std::str::from_utf8(line).ok()?.trim_end();

@@ -3,9 +3,11 @@
 //! The first line of the input is the `Content-Type`, the rest is the body.
 
 use telestore_worker::multipart::boundary_of;
+use telestore_worker::multipart::testing::{
+    naive_boundary, naive_form, naive_parts, read_form, read_parts,
+};
 
 use crate::bytes::{chance, cut, split_once};
-use crate::reading::{naive_boundary, naive_form, naive_parts, read_form, read_parts};
 
 /// Up to this many bytes the naive reader's lack of caps on bytes makes no difference.
 const MAX_BODY_BYTES: usize = 16 * 1024;

@@ -4,11 +4,11 @@
 
 use telestore_worker::error::Error;
 use telestore_worker::http::{Reply, RequestHead};
+use telestore_worker::multipart::testing::naive_boundary;
 use telestore_worker::routes::table::{Route, route};
 use telestore_worker::upload::{Content, RawFile};
 
 use crate::bytes::percent_decode;
-use crate::reading::naive_boundary;
 use crate::request;
 
 /// Runs the target.
@@ -34,6 +34,12 @@ pub fn run(data: &[u8]) {
         Ok(Route::Check) => assert!(head.path == "/check" && head.method == "GET"),
         Ok(Route::Hook(_)) => {
             assert!(head.path.starts_with("/hooks/") && head.method == "POST");
+        }
+        Ok(Route::Page | Route::Config | Route::File(_) | Route::Link(_)) => {
+            assert!(["GET", "HEAD"].contains(&head.method.as_str()));
+        }
+        Ok(Route::MakeLink(id)) => {
+            assert!(head.method == "POST" && head.path == format!("/files/{id}/link"));
         }
         Ok(Route::Upload(Content::Form { boundary })) => {
             assert!(["/", "/upload"].contains(&head.path.as_str()) && head.method == "POST");

@@ -1,6 +1,6 @@
 //! Telegram's answer to `sendDocument`.
 //!
-//! The first line of the input is the status and, behind a blank, `Retry-After`; the rest is the body.
+//! The first line of the input is the status and, after a space, `Retry-After`. The rest is the body.
 
 use serde_json::Value;
 use telestore_worker::error::Error;

@@ -188,6 +188,42 @@ fn every_isolate_forgets_a_user_within_a_minute_and_no_busy_one_waits_for_that()
 }
 
 #[test]
+fn while_nobody_knows_who_was_revoked_the_backend_confirms_what_is_over_a_minute_old() {
+    let bench = Bench::with(WITH_SECRET);
+    let settings = |name| {
+        let known = |(known, value): &(&str, &str)| (*known == name).then(|| (*value).to_owned());
+        WITH_SECRET
+            .iter()
+            .find_map(known)
+            .or_else(|| variable(name))
+    };
+    bench
+        .host
+        .bind_objects(Config::read(settings).expect("settings"));
+    bench.upload_well(small());
+    bench.host.0.objects_are_down.set(true);
+    for asked in 2..4 {
+        bench.host.advance(60_001);
+        bench.upload_well(small());
+        assert_eq!(bench.asked_backend(), asked);
+        // What was confirmed a moment ago holds for a minute.
+        bench.upload_well(small());
+        assert_eq!(bench.asked_backend(), asked);
+    }
+    bench.host.answers("/credentials", [Ok(answer(401, "{}"))]);
+    bench.host.advance(60_001);
+    assert_eq!(bench.send(small()).code(), (401, "token_refused"));
+    bench.host.answers("/credentials", [Ok(credentials(BOT))]);
+    bench.host.advance(5_001);
+    bench.upload_well(small());
+    bench
+        .host
+        .answers("/credentials", [Err(CallFault::Network)]);
+    bench.host.advance(60_001);
+    bench.upload_well(small());
+}
+
+#[test]
 fn without_the_secret_no_object_is_asked_who_changed() {
     let bench = Bench::with_objects();
     bench.upload_well(small());
@@ -206,6 +242,11 @@ fn a_user_whom_the_rate_limit_keeps_out_is_told_to_come_again() {
         assert_eq!(told.json["retryAfter"], 10);
         assert_eq!(bench.uploads(), 0, "{lane}");
     }
+    let bench = Bench::with_telegram();
+    *bench.host.0.kept_out.borrow_mut() = Some("u".to_owned());
+    let told = bench.send(check(Some("t")));
+    assert_eq!(told.code(), (429, "too_many_uploads"));
+    assert!(bench.host.calls_to("/getMe").is_empty());
 }
 
 fn result(json: &str) -> Answer {
@@ -241,6 +282,7 @@ impl Bench {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn a_check_finds_what_an_upload_would_run_into() {
     let ok = "ok";
     let unknown = "unknown";

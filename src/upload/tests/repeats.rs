@@ -6,7 +6,8 @@ use super::{
     Bench, Field, File, OTHER_BOT, Request, TOKEN, content, credentials, lanes, stored,
     telegram_error,
 };
-use crate::host::{CallFault, Host as _, Storage as _};
+use crate::host::{CallFault, Host as _};
+use crate::objects::user::UserRecord;
 use crate::testing::{End, Moment, Script, answer};
 
 /// The same, and the raw lane without a length.
@@ -283,9 +284,8 @@ fn a_key_is_forgotten_a_day_later_and_nothing_is_left_of_it() {
     assert_eq!(bench.send(request()).reply.status, 200);
     let name = bench.host.0.asked.borrow()[0].0.clone();
     bench.host.run_alarms_until(86_400_000);
-    let storage = bench.host.storage(&name);
-    let tables = storage.sql("SELECT name FROM sqlite_master", &[]);
-    assert_eq!(tables, Ok("[]".to_owned()));
+    let storage = bench.host.storage::<UserRecord>(&name);
+    assert!(storage.entries().is_empty());
     assert_eq!(storage.alarm.get(), None);
     bench.host.script(Script::answering(stored()));
     let told = bench.send(request());
@@ -324,7 +324,7 @@ fn without_leave_the_closing_boundary_is_not_written() {
         bench.assert_nothing_stored();
         let line = bench.host.0.lines.borrow()[0].clone();
         assert!(line.contains("idempotency_not_recorded"), "{line}");
-        // As soon as it can be reached, behind the reply, the key is free.
+        // As soon as it can be reached, after the reply, the key is free.
         bench.host.0.objects_go_down_after.set(None);
         bench.host.run_deferred();
         bench.host.0.scripts_are_void();

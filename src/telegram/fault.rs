@@ -90,22 +90,35 @@ impl TelegramFault {
         }
     }
 
-    /// The fault in an answer that is not the Bot API's JSON: a proxy's page, truncated JSON, nothing.
+    /// The fault in an answer to a whole body that is not the Bot API's JSON: a proxy's page, truncated
+    /// JSON, nothing.
     pub(super) fn from_foreign_answer(answer: &Answer) -> Self {
         match answer.status {
-            // Success without a result: the file may be stored.
-            200..=299 => Self::OutcomeUnknown { timed_out: false },
             413 => Self::TooLarge,
             429 => Self::too_many_requests(answer.retry_after()),
-            // The gateway had forwarded the request and got no answer in time. 520 and 524 are
-            // Cloudflare's own codes (developers.cloudflare.com, "Cloudflare 5xx errors").
-            504 | 520 | 524 => Self::OutcomeUnknown {
-                timed_out: answer.status != 520,
-            },
             401 | 404 | 421 => Self::TokenDead {
                 description: "Telegram upload failed".to_owned(),
             },
-            _ => Self::Failed { description: None },
+            500..=599 if answer.body.trim_ascii().is_empty() => {
+                Self::from_foreign_status(answer.status)
+                    .unwrap_or(Self::OutcomeUnknown { timed_out: false })
+            }
+            status => {
+                Self::from_foreign_status(status).unwrap_or(Self::Failed { description: None })
+            }
+        }
+    }
+
+    /// The fault of a foreign answer whose status alone leaves open whether the file is stored.
+    #[must_use]
+    pub fn from_foreign_status(status: u16) -> Option<Self> {
+        match status {
+            // Success without a result; and gateways that passed the request on and got no usable
+            // answer (RFC 9110 section 15.6.3; 520: developers.cloudflare.com, "Cloudflare 5xx errors").
+            200..=299 | 502 | 520 => Some(Self::OutcomeUnknown { timed_out: false }),
+            // The same, after they waited in vain (RFC 9110 section 15.6.5; 524: as 520).
+            504 | 524 => Some(Self::OutcomeUnknown { timed_out: true }),
+            _ => None,
         }
     }
 

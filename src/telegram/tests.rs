@@ -187,10 +187,40 @@ fn retry_after_is_found_in_the_parameters_the_header_or_assumed() {
     assert_eq!(read_answer(&html), Err(foreign));
 }
 
+/// A gateway says 502 or 504 when it had passed the request on and got no usable answer (RFC 9110
+/// sections 15.6.3 and 15.6.5): the file may be stored.
 #[test]
-fn pages_of_a_proxy_survive() {
+fn a_gateways_5xx_says_nothing_of_the_file_that_it_had_passed_on() {
     let html = "<html><body>Bad Gateway</body></html>";
-    for status in [500, 502, 503, 521, 301] {
+    for (status, body, timed_out) in [
+        (502, html, false),
+        (502, "", false),
+        (504, html, true),
+        (504, "", true),
+        (520, html, false),
+        (524, html, true),
+        (500, "", false),
+        (503, "", false),
+        (503, " \r\n", false),
+        (502, r#"{"ok":false,"error_code":502,"descr"#, false),
+    ] {
+        assert_eq!(
+            fault(status, body),
+            TelegramFault::OutcomeUnknown { timed_out },
+            "{status} {body:?}"
+        );
+    }
+    for code in [500, 502, 504] {
+        let description = Some("Internal Server Error: restart".to_owned());
+        let own_words = error(code, "Internal Server Error: restart", "{}");
+        assert_eq!(own_words, TelegramFault::Failed { description });
+    }
+}
+
+#[test]
+fn other_pages_of_a_proxy_say_that_nothing_is_stored() {
+    let html = "<html><body>nginx</body></html>";
+    for status in [500, 503, 521, 301] {
         assert_eq!(
             fault(status, html),
             TelegramFault::Failed { description: None },
@@ -198,14 +228,6 @@ fn pages_of_a_proxy_survive() {
         );
     }
     assert_eq!(fault(413, html), TelegramFault::TooLarge);
-    assert_eq!(
-        fault(504, html),
-        TelegramFault::OutcomeUnknown { timed_out: true }
-    );
-    assert_eq!(
-        fault(520, html),
-        TelegramFault::OutcomeUnknown { timed_out: false }
-    );
     assert!(fault(404, html).blames_credentials());
 }
 

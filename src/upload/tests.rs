@@ -425,7 +425,11 @@ fn without_an_answer_to_a_whole_body_the_outcome_is_unknown() {
         (Err(CallFault::Timeout), 504),
         (Ok(answer(200, "<html>")), 502),
         (Ok(answer(200, "{}")), 502),
+        (Ok(answer(502, "<html>")), 502),
         (Ok(answer(504, "<html>")), 504),
+        (Ok(answer(500, "")), 502),
+        (Err(CallFault::AnswerTooLong { status: 502 }), 502),
+        (Err(CallFault::AnswerTooLong { status: 504 }), 504),
     ] {
         for (lane, request) in lanes(200_000) {
             let bench = Bench::new();
@@ -504,6 +508,8 @@ fn an_answer_that_comes_before_the_bodys_end_is_heard() {
             Ok(telegram_error(429, "Too Many Requests: retry after 5")),
             (429, "rate_limited"),
         ),
+        (Ok(answer(502, "<html>")), (502, "telegram_failed")),
+        (Ok(answer(503, "")), (502, "telegram_failed")),
         (Ok(answer(504, "<html>")), (502, "telegram_failed")),
         (Err(CallFault::Network), (502, "telegram_unreachable")),
         // A success for half a body proves nothing: the rest may be lost.

@@ -161,15 +161,14 @@ fn lost<H: Host>(progress: &Progress<'_, H>) -> TelegramFault {
     }
 }
 
-/// The fault of a request whose whole body was handed over and that got no answer.
+/// The fault of a request whose whole body was handed over and that got no answer that can be read.
 pub(super) fn without_answer(fault: CallFault) -> TelegramFault {
     match fault {
         CallFault::Unsent => TelegramFault::Unreachable,
         CallFault::Timeout => TelegramFault::OutcomeUnknown { timed_out: true },
-        CallFault::Network | CallFault::AnswerTooLong { status: 200..=299 } => {
-            TelegramFault::OutcomeUnknown { timed_out: false }
-        }
-        CallFault::AnswerTooLong { .. } => TelegramFault::Failed { description: None },
+        CallFault::Network => TelegramFault::OutcomeUnknown { timed_out: false },
+        CallFault::AnswerTooLong { status } => TelegramFault::from_foreign_status(status)
+            .unwrap_or(TelegramFault::Failed { description: None }),
     }
 }
 

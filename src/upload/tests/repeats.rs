@@ -144,18 +144,20 @@ fn a_failure_that_stored_nothing_frees_the_key_at_once() {
 
 #[test]
 fn an_outcome_that_nobody_knows_stays_unknown_and_nothing_is_sent_again() {
-    for (index, (lane, _)) in lanes_and_chunked_raw(9_000).into_iter().enumerate() {
-        let bench = Bench::with_objects();
-        let request = || lanes_and_chunked_raw(9_000).swap_remove(index).1.key("k");
-        let mut script = Script::answering(stored());
-        script.answer = Err(CallFault::Network);
-        bench.host.script(script);
-        for _ in 0..3 {
-            let told = bench.send(request());
-            assert_eq!(told.json["code"], "outcome_unknown", "{lane}");
-            assert!(!told.retryable());
+    for unknown in [Err(CallFault::Network), Ok(answer(502, "<html>"))] {
+        for (index, (lane, _)) in lanes_and_chunked_raw(9_000).into_iter().enumerate() {
+            let bench = Bench::with_objects();
+            let request = || lanes_and_chunked_raw(9_000).swap_remove(index).1.key("k");
+            let mut script = Script::answering(stored());
+            script.answer = unknown.clone();
+            bench.host.script(script);
+            for _ in 0..3 {
+                let told = bench.send(request());
+                assert_eq!(told.json["code"], "outcome_unknown", "{lane}");
+                assert!(!told.retryable());
+            }
+            assert_eq!(bench.uploads(), 1, "{lane}");
         }
-        assert_eq!(bench.uploads(), 1, "{lane}");
     }
 }
 

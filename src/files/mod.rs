@@ -27,6 +27,9 @@ pub mod structured;
 pub mod tus;
 pub mod v2;
 
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -150,6 +150,8 @@ pub trait Host: Clone + 'static {
     type ReplySink: ReplySink<Download = Self::Download>;
     /// The body of a streamed reply, as the client reads it.
     type ReplyBody: 'static;
+    /// A digest that is being computed.
+    type Digester: Digester<Chunk = Self::Chunk, Body = Self::Body>;
 
     /// The time of day.
     fn now(&self) -> UnixMillis;
@@ -174,6 +176,8 @@ pub trait Host: Clone + 'static {
     /// Makes the body of a streamed reply of `length` bytes. It can only be written after the reply has
     /// been sent: nobody reads it earlier.
     fn reply_stream(&self, length: u64) -> (Self::ReplySink, Self::ReplyBody);
+    /// Begins a digest.
+    fn digester(&self, algorithm: DigestAlgorithm) -> Self::Digester;
     /// Begins a POST whose body is written piece by piece. The answer is a separate future. It has no
     /// timeout of its own.
     fn open(&self, open: Open) -> (Self::Sink, Self::Answer);
@@ -274,6 +278,61 @@ pub trait ReplySink: 'static {
     ) -> impl Future<Output = Result<(), PipeBroken>>;
     /// Ends the body successfully.
     fn close(self) -> impl Future<Output = Result<(), SinkClosed>>;
+}
+
+/// How a digest is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// MD5
+    Md5,
+    /// SHA-1
+    Sha1,
+    /// SHA-256
+    Sha256,
+}
+
+impl DigestAlgorithm {
+    /// Every algorithm, by the name that tus gives it.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("sha1", Self::Sha1),
+        ("sha256", Self::Sha256),
+        ("md5", Self::Md5),
+    ];
+
+    /// Bytes of a digest.
+    #[must_use]
+    pub fn digest_bytes(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+}
+
+/// The digest cannot be computed: the runtime failed, or the watched body did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DigestFault;
+
+/// A digest that is being computed. It gets the same bytes as a [`Sink`], so that the result is known
+/// before the closing boundary is written.
+pub trait Digester {
+    /// A piece of an incoming body.
+    type Chunk;
+    /// A whole incoming body.
+    type Body;
+    /// Adds these bytes.
+    fn update(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), DigestFault>>;
+    /// Adds this range of a chunk, which can be recycled afterwards.
+    fn update_range(
+        &mut self,
+        chunk: &Self::Chunk,
+        range: Range<usize>,
+    ) -> impl Future<Output = Result<(), DigestFault>>;
+    /// Adds all of a body that nobody has read from, while [`Sink::pipe`] sends it.
+    fn watch(&mut self, body: &mut Self::Body);
+    /// The digest of everything that was added.
+    fn finish(self) -> impl Future<Output = Result<Vec<u8>, DigestFault>>;
 }
 
 /// The output of `future`, if it is ready within `ms` milliseconds.

@@ -13,10 +13,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::config::Config;
 use crate::host::{
-    Answer, Body, Call, CallFault, Chunk, ClientGone, Download, Fetched, Host, Object, ObjectFault,
-    ObjectReply, Open, PipeBroken, ReplySink, Sink, SinkClosed, UnixMillis, within,
+    Answer, Body, Call, CallFault, Chunk, ClientGone, DigestAlgorithm, DigestFault, Digester,
+    Download, Fetched, Host, Object, ObjectFault, ObjectReply, Open, PipeBroken, ReplySink, Sink,
+    SinkClosed, UnixMillis, within,
 };
 use crate::objects::outbox::Outbox;
 use crate::objects::revocations::Revocations;
@@ -349,6 +352,7 @@ impl Host for TestHost {
     type Download = TestDownload;
     type ReplySink = TestReplySink;
     type ReplyBody = Rc<Delivered>;
+    type Digester = TestDigester;
 
     fn now(&self) -> UnixMillis {
         self.0.now.get()
@@ -422,6 +426,11 @@ impl Host for TestHost {
         self.sleep(self.0.call_ms.get()).await;
         let server = self.0.file_server.borrow();
         server.as_ref().expect("a file server")(&url, range)
+    }
+
+    fn digester(&self, algorithm: DigestAlgorithm) -> TestDigester {
+        assert_eq!(algorithm, DigestAlgorithm::Sha256, "tests have no other");
+        TestDigester::default()
     }
 
     fn reply_stream(&self, length: u64) -> (TestReplySink, Rc<Delivered>) {
@@ -530,6 +539,39 @@ impl Chunk for TestChunk {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+/// A SHA-256 that is being computed.
+#[derive(Default)]
+pub struct TestDigester(Sha256);
+
+impl Digester for TestDigester {
+    type Chunk = TestChunk;
+    type Body = TestBody;
+
+    async fn update(&mut self, bytes: &[u8]) -> Result<(), DigestFault> {
+        self.0.update(bytes);
+        Ok(())
+    }
+
+    async fn update_range(
+        &mut self,
+        chunk: &TestChunk,
+        range: Range<usize>,
+    ) -> Result<(), DigestFault> {
+        self.0.update(&chunk.0[range]);
+        Ok(())
+    }
+
+    fn watch(&mut self, body: &mut TestBody) {
+        for piece in &body.pieces {
+            self.0.update(piece);
+        }
+    }
+
+    async fn finish(self) -> Result<Vec<u8>, DigestFault> {
+        Ok(self.0.finalize().to_vec())
     }
 }
 

@@ -71,6 +71,8 @@ impl JsChunk {
 /// A request's body.
 pub(super) struct RequestBody {
     request: web_sys::Request,
+    /// What is read in place of the request's own stream.
+    branch: Option<web_sys::ReadableStream>,
     reader: Option<ByobReader>,
     /// How many bytes are left, according to `Content-Length`.
     left: Option<u64>,
@@ -86,6 +88,7 @@ impl RequestBody {
     pub(super) fn new(request: web_sys::Request, length: Option<u64>) -> Self {
         Self {
             request,
+            branch: None,
             reader: None,
             left: length,
             read_bytes: FIRST_READ_BYTES,
@@ -96,7 +99,12 @@ impl RequestBody {
 
     /// The stream, to pipe it natively; `None` when the request has no body.
     pub(super) fn stream(&self) -> Option<web_sys::ReadableStream> {
-        self.request.body()
+        self.branch.clone().or_else(|| self.request.body())
+    }
+
+    /// Reads this stream, which has the same bytes, in place of the request's own.
+    pub(super) fn replace_stream(&mut self, branch: web_sys::ReadableStream) {
+        self.branch = Some(branch);
     }
 
     /// Notes that a pipe holds the stream until `promise` is settled.
@@ -106,7 +114,7 @@ impl RequestBody {
 
     fn reader(&mut self) -> Option<&ByobReader> {
         if self.reader.is_none() {
-            self.reader = js::byob_reader(&self.request.body()?).ok();
+            self.reader = js::byob_reader(&self.stream()?).ok();
         }
         self.reader.as_ref()
     }

@@ -68,6 +68,37 @@ export class Needle {
   }
 }
 
+// A digest by workerd's own DigestStream (developers.cloudflare.com, "Web Crypto"), which computes outside JavaScript.
+export class Digester {
+  #stream;
+  #writer;
+  #watched;
+
+  constructor(algorithm) {
+    this.#stream = new crypto.DigestStream(algorithm);
+    ignore(this.#stream.digest);
+  }
+
+  write(view) {
+    this.#writer ??= this.#stream.getWriter();
+    return this.#writer.write(view);
+  }
+
+  // Adds all of `body`, and gives the stream to read in its place.
+  watch(body) {
+    const [read, digested] = body.tee();
+    this.#watched = digested.pipeTo(this.#stream);
+    ignore(this.#watched);
+    return read;
+  }
+
+  async finish() {
+    if (this.#watched) await this.#watched;
+    else await (this.#writer ?? this.#stream.getWriter()).close();
+    return new Uint8Array(await this.#stream.digest);
+  }
+}
+
 // The method, the URL and the wanted headers, one per line. A missing header is an empty line.
 export function head(request, wanted) {
   const { method, url, headers } = request;

@@ -59,6 +59,22 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(super) fn find(this: &Needle, view: &Uint8Array, from: u32) -> u32;
 
+    /// A digest that is being computed.
+    pub(super) type Digester;
+
+    #[wasm_bindgen(constructor)]
+    pub(super) fn new(algorithm: &str) -> Digester;
+
+    #[wasm_bindgen(method)]
+    pub(super) fn write(this: &Digester, view: &Uint8Array) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub(super) fn watch(this: &Digester, body: &web_sys::ReadableStream)
+    -> web_sys::ReadableStream;
+
+    #[wasm_bindgen(method)]
+    pub(super) fn finish(this: &Digester) -> Promise;
+
     pub(super) fn limit(limiter: &JsValue, key: &str) -> Promise;
 
     pub(super) fn head(request: &web_sys::Request, wanted: &str) -> String;

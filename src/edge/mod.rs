@@ -5,6 +5,7 @@
 //! | `runtime` | clock, randomness, timers, log, outgoing requests |
 //! | `body` | reading a request's body |
 //! | `sink` | writing a request's body |
+//! | `digest` | digests of bodies |
 //! | `download` | files on their way from Telegram to the client |
 //! | `exchange` | request heads in, replies out |
 //! | `objects` | durable objects |
@@ -12,6 +13,7 @@
 //! | `glue.js`, `objects.js` | functions that replace ten calls into JavaScript with one |
 
 mod body;
+mod digest;
 mod download;
 mod exchange;
 mod js;

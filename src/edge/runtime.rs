@@ -14,14 +14,15 @@ use web_sys::{AbortController, ReadableStream};
 use worker::worker_sys::Context;
 
 use super::body::{JsChunk, RequestBody};
+use super::digest::StreamDigester;
 use super::download::{self, ReplyStream, ResponseBody};
 use super::exchange::header_lines;
 use super::js::{self, Exchanged};
 use super::objects::ask_object;
 use super::sink::StreamSink;
 use crate::host::{
-    Answer, Call, CallFault, Fetched, Host, Method, Object, ObjectFault, ObjectReply, Open,
-    UnixMillis,
+    Answer, Call, CallFault, DigestAlgorithm, Fetched, Host, Method, Object, ObjectFault,
+    ObjectReply, Open, UnixMillis,
 };
 
 /// One request's view of workerd.
@@ -64,6 +65,7 @@ impl Host for Runtime {
     type Download = ResponseBody;
     type ReplySink = ReplyStream;
     type ReplyBody = ReadableStream;
+    type Digester = StreamDigester;
 
     fn now(&self) -> UnixMillis {
         // Milliseconds since 1970 are a whole number that both types hold.
@@ -140,6 +142,10 @@ impl Host for Runtime {
 
     fn reply_stream(&self, length: u64) -> (ReplyStream, ReadableStream) {
         ReplyStream::new(length)
+    }
+
+    fn digester(&self, algorithm: DigestAlgorithm) -> StreamDigester {
+        StreamDigester::new(algorithm)
     }
 
     fn open(&self, open: Open) -> (StreamSink, StreamedAnswer) {

@@ -86,6 +86,7 @@ impl Error {
             Self::UploadMediaType { expected } => upload::describe_media_type(expected),
             Self::TusVersion => rows::TUS_VERSION.describe(),
             Self::ChecksumAlgorithm => rows::CHECKSUM_ALGORITHM.describe(),
+            Self::Digest => rows::BAD_DIGEST.describe(),
             Self::ChecksumMismatch => rows::DIGEST_MISMATCH.describe(),
             Self::ChunkField(field) => upload::describe_chunk_field(field),
             Self::TooManyUploads => rows::TOO_MANY_UNFINISHED_UPLOADS.describe(),

@@ -150,6 +150,8 @@ pub enum Error {
     TusVersion,
     /// The algorithm of a checksum is unknown.
     ChecksumAlgorithm,
+    /// A digest in a header or a field is no SHA-256, or two of them differ.
+    Digest,
     /// The body's checksum is another.
     ChecksumMismatch,
     /// A request of `TeleStore` v2's dialect lacks a field, or has a wrong one.

@@ -796,6 +796,15 @@ pub(super) const CHECKSUM_ALGORITHM: Row = Row {
     hint: "Tus-Checksum-Algorithm, in the reply to OPTIONS, lists those that are.",
 };
 
+pub(super) const BAD_DIGEST: Row = Row {
+    status: 400,
+    code: "bad_digest",
+    retryable: false,
+    error: "Malformed request: a digest is no SHA-256",
+    hint: "Send sha-256=:…: with the Base64 of the digest as Content-Digest or Repr-Digest, or its \
+        hexadecimal as the form's field sha256.",
+};
+
 pub(super) const DIGEST_MISMATCH: Row = Row {
     status: 400,
     code: "digest_mismatch",
@@ -914,6 +923,7 @@ pub const ALL: &[Row] = &[
     UPLOAD_MEDIA_TYPE,
     TUS_VERSION,
     CHECKSUM_ALGORITHM,
+    BAD_DIGEST,
     DIGEST_MISMATCH,
     BAD_CHUNK_FIELD,
     TOO_MANY_UNFINISHED_UPLOADS,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Error;
+pub use crate::host::DigestAlgorithm as Algorithm;
 use crate::resumable::id::UploadId;
 use crate::resumable::question::{Append, Destination, FileDescription, Position, Shape, State};
 
@@ -77,36 +78,6 @@ pub struct Checksum {
     pub algorithm: Algorithm,
     /// Its bytes.
     pub digest: Vec<u8>,
-}
-
-/// How a checksum is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// MD5
-    Md5,
-    /// SHA-1
-    Sha1,
-    /// SHA-256
-    Sha256,
-}
-
-impl Algorithm {
-    /// All that there are, by the names that tus gives them.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("sha1", Self::Sha1),
-        ("sha256", Self::Sha256),
-        ("md5", Self::Md5),
-    ];
-
-    /// Bytes of a digest.
-    #[must_use]
-    pub fn digest_bytes(self) -> usize {
-        match self {
-            Self::Md5 => 16,
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-        }
-    }
 }
 
 /// What came of a command.

@@ -6,6 +6,7 @@
 //! | [`tus`] | tus 1.0.0 |
 //! | [`rufh`], [`structured`] | Resumable Uploads for HTTP, and the field values that it uses |
 //! | [`v2`] | `TeleStore` v2's chunk routes |
+//! | [`digest`] | digests of bodies in header fields |
 //! | [`range`] | which bytes a request asks for, and which slices of which parts hold them |
 //! | [`known`] | what the isolate remembers of files |
 //! | `bot` | where a file is, what it is, and its bytes |
@@ -15,6 +16,7 @@
 
 mod bot;
 pub mod command;
+pub mod digest;
 pub mod disposition;
 pub mod download;
 pub mod known;
@@ -24,6 +26,9 @@ pub mod rufh;
 pub mod structured;
 pub mod tus;
 pub mod v2;
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -25,13 +25,29 @@ pub fn integer(text: &str) -> Option<u64> {
 /// The Byte Sequence (section 3.3.5) of a key in a Dictionary (section 3.2).
 #[must_use]
 pub fn byte_sequence(dictionary: &str, key: &str) -> Option<Vec<u8>> {
+    let encoded = item(member(dictionary, key)?)?
+        .strip_prefix(':')?
+        .strip_suffix(':')?;
+    BASE64.decode(encoded).ok()
+}
+
+/// The value of a key in a Dictionary, as it came. The last one counts (section 4.2.2).
+#[must_use]
+pub fn member<'a>(dictionary: &'a str, key: &str) -> Option<&'a str> {
     let mut members = dictionary.split(',').rev();
-    let value = members.find_map(|member| {
+    members.find_map(|member| {
         let (name, value) = member.trim_matches([' ', '\t']).split_once('=')?;
         (name == key).then_some(value)
-    })?;
-    let encoded = item(value)?.strip_prefix(':')?.strip_suffix(':')?;
-    BASE64.decode(encoded).ok()
+    })
+}
+
+/// Whether a Dictionary has this key, with a value or without one.
+#[must_use]
+pub fn has_key(dictionary: &str, key: &str) -> bool {
+    dictionary.split(',').any(|member| {
+        let name = member.split(['=', ';']).next().unwrap_or_default();
+        name.trim_matches([' ', '\t']) == key
+    })
 }
 
 /// The bare item, without its parameters (section 3.1.2), which are of no use to us.

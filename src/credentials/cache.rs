@@ -166,6 +166,8 @@ pub struct Cache {
     /// How long a claim lasts, in milliseconds: a little longer than a fetch can take.
     claim_ms: u64,
     entries: HashMap<TokenHash, Entry>,
+    /// How many entries each user has.
+    entries_of: HashMap<String, usize>,
     failures: HashMap<TokenHash, Failure>,
     /// The keys that are being fetched, and when each claim expires.
     claims: HashMap<TokenHash, UnixMillis>,
@@ -193,6 +195,7 @@ impl Cache {
             bounds,
             claim_ms: u64::from(fetch_timeout_ms) + 1_000,
             entries: HashMap::new(),
+            entries_of: HashMap::new(),
             failures: HashMap::new(),
             claims: HashMap::new(),
             uses: 0,
@@ -229,7 +232,7 @@ impl Cache {
             .get(key)
             .is_some_and(|entry| now >= entry.stale_until)
         {
-            self.entries.remove(key);
+            self.remove(key);
         }
         if let Some(entry) = self.entries.get_mut(key) {
             entry.last_used = uses;
@@ -301,7 +304,7 @@ impl Cache {
             Err(fault) => fault,
         };
         if fault.is_refusal() {
-            self.entries.remove(key);
+            self.remove(key);
         } else if fault.is_outage()
             && let Some(entry) = self
                 .entries
@@ -323,7 +326,7 @@ impl Cache {
             .get(key)
             .is_some_and(|entry| Rc::ptr_eq(&entry.credentials, refused))
         {
-            self.entries.remove(key);
+            self.remove(key);
         }
     }
 
@@ -340,12 +343,14 @@ impl Cache {
         self.drops.push(user_id);
         self.entries
             .retain(|_, entry| entry.credentials.user_id != user_id);
+        self.entries_of.remove(user_id);
     }
 
     /// Forgets all credentials.
     pub fn drop_all(&mut self) {
         self.drops.push_all();
         self.entries.clear();
+        self.entries_of.clear();
     }
 
     fn insert(
@@ -359,10 +364,15 @@ impl Cache {
         let is_dropped = self.drops.has_since(fetch.drops, &credentials.user_id);
         if expires_at <= now || is_dropped {
             // The backend accepted the token, so this upload may go on. The next one asks again.
-            self.entries.remove(key);
+            self.remove(key);
             return;
         }
-        self.make_room(key, &credentials.user_id);
+        self.remove(key);
+        self.make_room(&credentials.user_id);
+        *self
+            .entries_of
+            .entry(credentials.user_id.clone())
+            .or_default() += 1;
         let last_used = self.count_use();
         let fresh_until = (now + self.policy.ttl_ms).min(expires_at);
         let entry = Entry {
@@ -377,16 +387,26 @@ impl Cache {
         self.entries.insert(*key, entry);
     }
 
+    fn remove(&mut self, key: &TokenHash) {
+        let Some(entry) = self.entries.remove(key) else {
+            return;
+        };
+        let user_id = &entry.credentials.user_id;
+        if let Some(share) = self.entries_of.get_mut(user_id) {
+            *share -= 1;
+            if *share == 0 {
+                self.entries_of.remove(user_id);
+            }
+        }
+    }
+
     /// Removes the least recently used entry, of this user or of all, where there are as many as there
     /// may be.
-    fn make_room(&mut self, key: &TokenHash, user_id: &str) {
-        if self.entries.contains_key(key) {
-            return;
-        }
+    fn make_room(&mut self, user_id: &str) {
         let is_full = self.entries.len() >= self.bounds.entries;
         let of_user = |entry: &Entry| entry.credentials.user_id == user_id;
-        let users = self.entries.values().filter(|entry| of_user(entry)).count();
-        let is_users_share = users >= MAX_ENTRIES_PER_USER;
+        let share = self.entries_of.get(user_id).copied().unwrap_or_default();
+        let is_users_share = share >= MAX_ENTRIES_PER_USER;
         if !is_full && !is_users_share {
             return;
         }
@@ -397,7 +417,7 @@ impl Cache {
             .min_by_key(|(_, entry)| entry.last_used)
             .map(|(key, _)| *key);
         if let Some(oldest) = oldest {
-            self.entries.remove(&oldest);
+            self.remove(&oldest);
         }
     }
 

@@ -4,6 +4,7 @@
 use backend_mock::Provisioned;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use testkit::wire::Wire;
 use testkit::{
     harness::{Harness, Settings, assert_error},
     http::{Reply, Request, percent_encode},
@@ -604,9 +605,12 @@ async fn a_client_that_goes_away_ends_the_download() {
     let harness = Harness::usual().await;
     let file = File::of_size(18_000_000);
     let receipt = upload(&harness, &harness.demo, &file).await;
-    let connection = harness.begin(&get(&harness, id_of(&receipt)), 0).await;
-    harness.turn().await;
-    connection.reset();
+    let mut client = Wire::connect(harness.address()).await.expect("a worker");
+    let request = get(&harness, id_of(&receipt)).wire().concat();
+    client.write(&request).await.expect("it takes the request");
+    // The download has begun, and most of it is still to come.
+    client.head().await.expect("a reply");
+    client.reset();
     harness
         .eventually("the download to end", || {
             let interrupted = harness.log().contains("\"download_interrupted\"");

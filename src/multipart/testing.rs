@@ -56,8 +56,8 @@ pub fn read_parts<'a>(
                     part.content.extend_from_slice(&slice[range]);
                 }
                 Event::Held(held) => {
-                    assert!(open && held > 0);
-                    let bytes = parser.delimiter()[..held].to_vec();
+                    assert!(open && !held.is_empty());
+                    let bytes = parser.delimiter()[held].to_vec();
                     parts.last_mut().expect("open part").content.extend(bytes);
                 }
                 Event::PartEnd => {
@@ -185,10 +185,15 @@ impl Naive {
         let preamble = find(&rest, &delimiter).ok_or(Malformed::Truncated)?;
         rest.drain(..preamble + delimiter.len());
         loop {
-            if rest.starts_with(b"--") {
-                return Ok(());
-            }
             let is_blank = |b: &&u8| matches!(b, b' ' | b'\t');
+            if let Some(after) = rest.strip_prefix(b"--") {
+                let blanks = after.iter().take_while(is_blank).count();
+                return match &after[blanks..] {
+                    [] | [b'\r', b'\n', ..] => Ok(()),
+                    [b'\r'] => Err(Malformed::Truncated),
+                    _ => Err(Malformed::Delimiter),
+                };
+            }
             let blanks = rest.iter().take_while(is_blank).count();
             rest.drain(..blanks);
             let line_ends = b"\r\n";
@@ -212,6 +217,19 @@ impl Naive {
             };
             let head = naive_head(&rest[..block])?;
             rest.drain(..after);
+            let dashed = &delimiter[2..];
+            if rest.starts_with(dashed) || dashed.starts_with(&rest) {
+                let is_empty_part = rest.starts_with(dashed);
+                self.open = Some(Whole {
+                    head,
+                    content: Vec::new(),
+                });
+                return Err(if is_empty_part {
+                    Malformed::EmptyPart
+                } else {
+                    Malformed::Truncated
+                });
+            }
             let Some(end) = find(&rest, &delimiter) else {
                 let undecided = (1..delimiter.len()).rev();
                 let undecided = undecided.filter(|&n| rest.ends_with(&delimiter[..n]));

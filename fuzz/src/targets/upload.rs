@@ -138,7 +138,7 @@ fn expected_of_raw(head: &RequestHead, raw: RawFile, body: &[u8]) -> Option<Expe
 
 /// What a form brings about; `None` when it has to be refused.
 fn expected_of_form(head: &RequestHead, boundary: &str, body: &[u8]) -> Option<Expected> {
-    let is_boundary = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);
+    let is_boundary = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? !#$%&*^`|~".contains(&b);
     if !(1..=70).contains(&boundary.len())
         || !boundary.bytes().all(is_boundary)
         || boundary.ends_with(' ')

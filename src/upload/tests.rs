@@ -5,6 +5,7 @@ mod repeats;
 
 use std::rc::Rc;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::config::Config;
@@ -187,6 +188,11 @@ impl Request {
         for part in parts {
             let (name, content) = match part {
                 Part::Field(name, value) => (format!("name=\"{name}\""), value.as_bytes()),
+                Part::Text(name, value) => (format!("name=\"{name}\""), value.as_bytes()),
+                Part::Named(name, content) => (
+                    format!("name=\"file\"; filename=\"{name}\""),
+                    content.as_slice(),
+                ),
                 Part::File(content) => (
                     "name=\"file\"; filename=\"f.bin\"".to_owned(),
                     content.as_slice(),
@@ -238,7 +244,11 @@ impl Request {
 
 enum Part {
     Field(&'static str, &'static str),
+    /// The same with an owned value.
+    Text(&'static str, String),
     File(Vec<u8>),
+    /// A file whose name is written like this.
+    Named(String, Vec<u8>),
 }
 
 use Part::{Field, File};
@@ -380,6 +390,60 @@ fn what_comes_behind_the_file_still_counts() {
     let posted = String::from_utf8_lossy(&upload.bytes.borrow()).into_owned();
     assert!(posted.contains("name=\"caption\"\r\n\r\nlate\r\n--"));
     assert!(!posted.contains("Uploaded:"));
+}
+
+/// In the order: what the client sends as `fileName`, as the part's own name and in a raw upload's URL;
+/// what reply, notification and caption say.
+#[test]
+fn a_name_goes_on_without_its_path_and_without_control_characters() {
+    for (given, name) in [
+        ("a\0b.txt", "ab.txt"),
+        ("line\r\nbreak\u{85}\x7f.txt", "linebreak.txt"),
+        (r"C:\Users\Ann\a.txt", "a.txt"),
+        ("/home/ann/a.dat", "a.dat"),
+        ("..", "file"),
+        ("dir/", "file"),
+    ] {
+        let raw = |path: String, query: String| {
+            let mut request = Request::raw(content(10));
+            (request.head.path, request.head.query) = (path, query);
+            request
+        };
+        let escaped = utf8_percent_encode(given, NON_ALPHANUMERIC).to_string();
+        let written = given.replace('\r', "%0D").replace('\n', "%0A");
+        let part = |content: Vec<u8>| Part::Named(written.clone(), content);
+        // A part's header can't have a NUL.
+        let writable = !given.contains('\0');
+        let requests = [
+            Some(raw(format!("/upload/{escaped}"), String::new())),
+            writable.then(|| Request::form(&[part(content(10)), TOKEN])),
+            writable.then(|| Request::form(&[TOKEN, part(content(10))]).chunked()),
+            Some(Request::form(&[
+                Part::Text("fileName", given.to_owned()),
+                Part::Named(String::new(), content(10)),
+                TOKEN,
+            ])),
+        ];
+        for request in requests.into_iter().flatten() {
+            let bench = Bench::new();
+            bench.host.script(Script::answering(stored()));
+            let told = bench.send(request);
+            assert_eq!(told.json["fileName"], name, "{given:?}");
+            let event: Value =
+                serde_json::from_slice(&bench.host.calls_to("/webhook")[0].body).expect("event");
+            assert_eq!(event["fileName"], name, "{given:?}");
+            let upload = bench.upload(0);
+            let posted = String::from_utf8_lossy(&upload.bytes.borrow()).into_owned();
+            assert!(
+                posted.contains(&format!("Uploaded: {name}\r\n")),
+                "{given:?}"
+            );
+            assert!(
+                posted.contains(&format!("filename=\"{name}\"")),
+                "{given:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -179,8 +179,9 @@ fn expected(
     if !tokens_agree || !has_token || !is_user || content.is_empty() {
         return None;
     }
-    let own_name = part.name.unwrap_or_else(|| "file".to_owned());
-    let given = fields.file_name.filter(|name| !name.trim().is_empty());
+    let own_name = part.name.as_deref().and_then(naive_name);
+    let own_name = own_name.unwrap_or_else(|| "file".to_owned());
+    let given = fields.file_name.as_deref().and_then(naive_name);
     let name = given.unwrap_or_else(|| own_name.clone());
     let caption = match fields.caption {
         Some(caption) if caption.chars().count() > 1024 => return None,
@@ -193,6 +194,17 @@ fn expected(
         content: content.to_vec(),
         caption,
     })
+}
+
+/// A name without its path and without control characters, if that leaves anything.
+pub(super) fn naive_name(given: &str) -> Option<String> {
+    let is_control = |c: &char| matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}');
+    let mut name: String = given.chars().filter(|c| !is_control(c)).collect();
+    while let Some(at) = name.find(['/', '\\']) {
+        name.drain(..=at);
+    }
+    let rest = name.replace('.', "");
+    (!rest.trim().is_empty()).then_some(name)
 }
 
 /// What Telegram reads is the file.

@@ -185,27 +185,10 @@ impl Naive {
         let preamble = find(&rest, &delimiter).ok_or(Malformed::Truncated)?;
         rest.drain(..preamble + delimiter.len());
         loop {
-            let is_blank = |b: &&u8| matches!(b, b' ' | b'\t');
             if let Some(after) = rest.strip_prefix(b"--") {
-                let blanks = after.iter().take_while(is_blank).count();
-                return match &after[blanks..] {
-                    [] | [b'\r', b'\n', ..] => Ok(()),
-                    [b'\r'] => Err(Malformed::Truncated),
-                    _ => Err(Malformed::Delimiter),
-                };
+                return naive_line_end(after, true).map(drop);
             }
-            let blanks = rest.iter().take_while(is_blank).count();
-            rest.drain(..blanks);
-            let line_ends = b"\r\n";
-            if !rest.starts_with(line_ends) {
-                let truncated = blanks == 0 && rest == b"-" || line_ends.starts_with(&rest);
-                return Err(if truncated {
-                    Malformed::Truncated
-                } else {
-                    Malformed::Delimiter
-                });
-            }
-            rest.drain(..2);
+            rest = naive_line_end(&rest, false)?;
             if self.parts.len() == MAX_PARTS {
                 return Err(Malformed::TooManyParts);
             }
@@ -244,6 +227,19 @@ impl Naive {
             self.parts.push(Whole { head, content });
             rest.drain(..end + delimiter.len());
         }
+    }
+}
+
+/// What follows the rest of a delimiter's line, which is blanks. The closing delimiter's line may end
+/// with the body.
+fn naive_line_end(rest: &[u8], is_closing: bool) -> Result<Vec<u8>, Malformed> {
+    let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
+    match &rest[blanks.count()..] {
+        [] if is_closing => Ok(Vec::new()),
+        [b'\r', b'\n', after @ ..] => Ok(after.to_vec()),
+        [] | [b'\r'] => Err(Malformed::Truncated),
+        [b'-'] if rest == b"-" && !is_closing => Err(Malformed::Truncated),
+        _ => Err(Malformed::Delimiter),
     }
 }
 

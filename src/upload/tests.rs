@@ -42,7 +42,7 @@ fn telegram_error(code: u16, words: &str) -> Answer {
 
 fn variable(name: &'static str) -> Option<String> {
     match name {
-        "BACKEND_URL" => Some("http://backend".to_owned()),
+        "BACKEND_URL" => Some("https://backend".to_owned()),
         "MAX_UPLOAD_BYTES" => Some(MAX_UPLOAD.to_string()),
         _ => None,
     }

@@ -100,7 +100,7 @@ fn serve(head: &RequestHead, body: &[u8], chance: u64, end: End) -> (TestHost, R
     host.answers("/webhook", [Ok(answer(200, "{}"))]);
     host.answers("/get", [Ok(answer(200, STORED))]);
     host.script(Script::answering(answer(200, STORED)));
-    let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+    let setting = |name| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
     let piece = 1 << (chance / 8 % 10);
     let reply = host.run(routes::serve(
         &Isolate::default(),

@@ -18,6 +18,8 @@ use crate::testing::{End, Moment, Script, TestBody, TestHost, Upload, answer};
 const BOT: &str = "123:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const OTHER_BOT: &str = "456:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 const MAX_UPLOAD: u64 = 4_000_000;
+const UNKNOWN: &str =
+    "The file may have been stored: look into the channel before you upload it again";
 
 fn credentials(bot: &str) -> Answer {
     answer(
@@ -446,6 +448,46 @@ fn a_name_goes_on_without_its_path_and_without_control_characters() {
     }
 }
 
+/// As tdlib counts: an emoji is one character, not two UTF-16 code units and not four bytes.
+#[test]
+fn a_caption_has_at_most_1024_code_points_before_and_after_the_file() {
+    for (characters, status) in [(1024, 200), (1025, 400)] {
+        let caption = || Part::Text("caption", "🎉".repeat(characters));
+        let file = || File(content(300_000));
+        let orders = [
+            [caption(), TOKEN, file()],
+            [TOKEN, file(), caption()],
+            [file(), TOKEN, caption()],
+        ];
+        for parts in orders {
+            for request in [Request::form(&parts), Request::form(&parts).chunked()] {
+                let bench = Bench::new();
+                bench.host.script(Script::answering(stored()));
+                let told = bench.send(request);
+                assert_eq!(told.reply.status, status, "{}", told.json);
+                if status == 400 {
+                    assert_eq!(told.code(), (400, "caption_too_long"));
+                    bench.assert_nothing_stored();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_names_the_setting_that_is_wrong() {
+    let bench = Bench::with(&[("MAX_UPLOAD_BYTES", "much")]);
+    let told = bench.send(Request::raw(content(10)));
+    assert_eq!(told.code(), (500, "misconfigured"));
+    let line: Value = serde_json::from_str(&bench.host.0.lines.borrow()[0]).expect("log line");
+    assert_eq!(line["setting"], "MAX_UPLOAD_BYTES");
+    let bench = Bench::new();
+    bench.host.script(Script::answering(stored()));
+    bench.send(Request::raw(content(10)));
+    let line: Value = serde_json::from_str(&bench.host.0.lines.borrow()[0]).expect("log line");
+    assert_eq!(line["setting"], Value::Null);
+}
+
 #[test]
 fn the_limit_holds_to_the_byte() {
     let limit = usize::try_from(MAX_UPLOAD).expect("small");
@@ -507,6 +549,8 @@ fn without_an_answer_to_a_whole_body_the_outcome_is_unknown() {
                 (status, "outcome_unknown"),
                 "{lane} {answer:?}"
             );
+            // It is all that TeleStore's frontends, Dropzone and FilePond show.
+            assert_eq!(told.json["error"], UNKNOWN, "{lane} {answer:?}");
             assert!(!told.retryable());
         }
     }

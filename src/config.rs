@@ -207,12 +207,12 @@ impl Config {
                 .map(|value| value.trim().to_owned())
                 .filter(|value| !value.is_empty())
         };
-        let backend_url = get("BACKEND_URL").ok_or_else(|| problem("BACKEND_URL", "is not set"))?;
-        let telegram_api_url =
-            get("TELEGRAM_API_URL").unwrap_or_else(|| CLOUD_TELEGRAM_API_URL.to_owned());
+        let allows_http = flag(&get, "ALLOW_INSECURE_HTTP")?;
+        let url = |setting, default| base_url(setting, get(setting).or(default), allows_http);
+        let cloud = Some(CLOUD_TELEGRAM_API_URL.to_owned());
         Ok(Self {
-            backend_url: base_url("BACKEND_URL", &backend_url)?,
-            telegram_api_url: base_url("TELEGRAM_API_URL", &telegram_api_url)?,
+            backend_url: url("BACKEND_URL", None)?,
+            telegram_api_url: url("TELEGRAM_API_URL", cloud)?,
             allowed_origins: origins(get("ALLOWED_ORIGINS").as_deref())?,
             max_upload_bytes: number(
                 &get,
@@ -289,22 +289,60 @@ fn problem(setting: &'static str, problem: impl Into<String>) -> ConfigError {
     }
 }
 
-/// An `http(s)://host[:port][/path]`, without credentials, query, fragment or trailing slash.
-fn base_url(setting: &'static str, text: &str) -> Result<String, ConfigError> {
-    let rest = text
+/// An `http(s)://host[:port][/path]`, without credentials, query, fragment or trailing slash. Both
+/// the user's token and the bot's travel there: unless `allows_http`, `http` is for this machine.
+fn base_url(
+    setting: &'static str,
+    text: Option<String>,
+    allows_http: bool,
+) -> Result<String, ConfigError> {
+    let text = text.ok_or_else(|| problem(setting, "is not set"))?;
+    let insecure = text.strip_prefix("http://");
+    let authority = text
         .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    let host = rest
+        .or(insecure)
         .and_then(|rest| rest.split('/').next())
         .unwrap_or_default();
     let clean = text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['?', '#', '@', '\\']);
-    if host.is_empty() || !clean {
+    if authority.is_empty() || !clean {
         return Err(problem(
             setting,
             "is not a URL like https://example.org, without query or user name",
         ));
     }
+    if insecure.is_some() && !allows_http && !is_loopback(authority) {
+        return Err(problem(
+            setting,
+            "begins with http://, which sends tokens unencrypted to another machine. Use https://, or set \
+             ALLOW_INSECURE_HTTP to true",
+        ));
+    }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Whether a `host[:port]` is this machine (RFC 6761 section 6.3, RFC 1122 section 3.2.1.3, RFC 4291
+/// section 2.5.3).
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || host
+            .parse()
+            .is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
+}
+
+fn flag(
+    get: &impl Fn(&'static str) -> Option<String>,
+    setting: &'static str,
+) -> Result<bool, ConfigError> {
+    match get(setting).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(problem(setting, "is neither `true` nor `false`")),
+    }
 }
 
 fn integrity(text: Option<&str>) -> Result<Integrity, ConfigError> {
@@ -359,4 +397,65 @@ where
                 ),
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, String> {
+        let find = |name: &'static str| {
+            let found = settings.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Config::read(find).map_err(|error| error.setting.to_owned())
+    }
+
+    #[test]
+    fn http_is_for_this_machine_unless_it_is_allowed() {
+        for (url, is_local) in [
+            ("http://localhost", true),
+            ("http://LOCALHOST:8788/api", true),
+            ("http://127.0.0.1:8788", true),
+            ("http://127.8.9.1/", true),
+            ("http://[::1]:8788", true),
+            ("http://[::1]", true),
+            ("http://backend", false),
+            ("http://backend.example.org", false),
+            ("http://localhost.example.org", false),
+            ("http://127.0.0.1.example.org", false),
+            ("http://10.0.0.1:80", false),
+            ("http://[::2]:80", false),
+            ("http://[::1].example.org", false),
+            ("http://::1", false),
+        ] {
+            let telegram = |url| {
+                [
+                    ("BACKEND_URL", "https://backend"),
+                    ("TELEGRAM_API_URL", url),
+                ]
+            };
+            for (setting, settings) in [
+                ("BACKEND_URL", vec![("BACKEND_URL", url)]),
+                ("TELEGRAM_API_URL", telegram(url).to_vec()),
+            ] {
+                let expected = if is_local {
+                    Ok(())
+                } else {
+                    Err(setting.to_owned())
+                };
+                assert_eq!(read(&settings).map(drop), expected, "{url}");
+                let allowed = [&settings[..], &[("ALLOW_INSECURE_HTTP", "true")]].concat();
+                assert_eq!(read(&allowed).map(drop), Ok(()), "{url}");
+                let forbidden = [&settings[..], &[("ALLOW_INSECURE_HTTP", "false")]].concat();
+                assert_eq!(read(&forbidden).map(drop), expected, "{url}");
+            }
+        }
+        assert!(read(&[("BACKEND_URL", "https://10.0.0.1")]).is_ok());
+        let unclear = [("BACKEND_URL", "https://b"), ("ALLOW_INSECURE_HTTP", "yes")];
+        assert_eq!(
+            read(&unclear).map(drop),
+            Err("ALLOW_INSECURE_HTTP".to_owned())
+        );
+    }
 }

@@ -246,14 +246,14 @@ mod tests {
         let error = isolate.shared(|_| None).err().expect("no settings");
         assert_eq!(error.to_string(), "BACKEND_URL is not set");
         let good =
-            |name: &'static str| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+            |name: &'static str| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
         assert_eq!(
             isolate.shared(good).expect("settings").config.backend_url,
-            "http://backend"
+            "https://backend"
         );
         assert_eq!(
             isolate.shared(|_| None).expect("kept").config.backend_url,
-            "http://backend"
+            "https://backend"
         );
     }
 }

@@ -14,6 +14,7 @@
 //! | [`idempotency`] | a repeated upload gets the reply of the first one and is stored once |
 //! | [`objects`] | durable objects: revocations, the outbox, the users' records |
 //! | [`files`] | files that come back: ranges, large files, links |
+//! | [`file_name`] | what a file is called |
 //! | [`telegram`] | the Bot API's replies and errors, and its pace |
 //! | [`notify`] | notifying the backend, or leaving that to the outbox |
 //! | [`webhook`] | signed messages to and from the backend |
@@ -26,6 +27,7 @@
 pub mod config;
 pub mod credentials;
 pub mod error;
+pub mod file_name;
 pub mod files;
 pub mod host;
 pub mod http;

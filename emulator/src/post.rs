@@ -15,10 +15,10 @@ use crate::{
     telegram::{Telegram, describe_chat},
 };
 
-/// Longest caption after its entities were parsed, in UTF-16 code units.
-const MAX_CAPTION_UNITS: usize = 1024;
-/// Longest text of a message after its entities were parsed, in UTF-16 code units.
-const MAX_TEXT_UNITS: usize = 4096;
+/// Longest caption after its entities were parsed, in code points.
+const MAX_CAPTION_CHARS: usize = 1024;
+/// Longest text of a message after its entities were parsed, in code points.
+const MAX_TEXT_CHARS: usize = 4096;
 
 impl Telegram {
     /// sendDocument: the file comes with the request, or is known by its `file_id`.
@@ -32,7 +32,7 @@ impl Telegram {
         let (chat, rights) = self.chat_and_rights(bot, parameters.get("chat_id")).await?;
         rights.require_post()?;
         let caption = parameters.get("caption");
-        if units(caption, parameters.get("parse_mode")) > MAX_CAPTION_UNITS {
+        if code_points(caption, parameters.get("parse_mode")) > MAX_CAPTION_CHARS {
             return Err(BotApiError::bad_request("message caption is too long"));
         }
         let content = MessageContent {
@@ -80,7 +80,7 @@ impl Telegram {
         }
         let (chat, rights) = self.chat_and_rights(bot, parameters.get("chat_id")).await?;
         rights.require_post()?;
-        if units(text, parameters.get("parse_mode")) > MAX_TEXT_UNITS {
+        if code_points(text, parameters.get("parse_mode")) > MAX_TEXT_CHARS {
             return Err(BotApiError::bad_request("message is too long"));
         }
         self.pace(bot, &chat, None).await?;
@@ -231,10 +231,10 @@ fn describe_file(file: &NewFile, message: &mut Value) {
     message[kind.name()] = described;
 }
 
-/// Length of a text in UTF-16 code units, as Telegram counts, without the tags of its entities.
-fn units(text: &str, parse_mode: &str) -> usize {
+/// Length of a text in code points, as tdlib counts (`utf8_length`), without the tags of its entities.
+fn code_points(text: &str, parse_mode: &str) -> usize {
     if !parse_mode.eq_ignore_ascii_case("html") {
-        return text.encode_utf16().count();
+        return text.chars().count();
     }
     let mut count = 0;
     let mut rest = text;
@@ -244,11 +244,7 @@ fn units(text: &str, parse_mode: &str) -> usize {
             '&' => rest.find(';'),
             _ => None,
         };
-        count += match character {
-            '<' if end.is_some() => 0,
-            '&' if end.is_some() => 1,
-            other => other.len_utf16(),
-        };
+        count += usize::from(character != '<' || end.is_none());
         rest = rest
             .get(end.map_or(character.len_utf8(), |at| at + 1)..)
             .unwrap_or_default();
@@ -258,19 +254,19 @@ fn units(text: &str, parse_mode: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::units;
+    use super::code_points;
 
     #[test]
-    fn a_caption_is_counted_in_utf_16_units_without_its_tags() {
+    fn a_caption_is_counted_in_code_points_without_its_tags() {
         for (text, parse_mode, count) in [
             ("", "", 0),
             ("abc", "", 3),
-            ("é😀", "", 3),
+            ("é😀", "", 2),
             ("<b>a</b>", "", 8),
-            ("<b>a</b>&amp;😀", "HTML", 4),
+            ("<b>a</b>&amp;😀", "HTML", 3),
             ("a < b & c", "HTML", 9),
         ] {
-            assert_eq!(units(text, parse_mode), count, "{text}");
+            assert_eq!(code_points(text, parse_mode), count, "{text}");
         }
     }
 }

@@ -449,9 +449,9 @@ pub(super) const OUTCOME_UNKNOWN: Row = Row {
     status: 502,
     code: "outcome_unknown",
     retryable: false,
-    error: "Telegram upload failed",
-    hint: "The whole file was sent, and Telegram did not say whether it was stored. Check the \
-        channel before you try again.",
+    error: "The file may have been stored: look into the channel before you upload it again",
+    hint: "The whole file was sent, and Telegram did not say whether it stored it. Upload it again \
+        only if the channel does not have it.",
 };
 
 pub(super) const FILE_ID_MISSING: Row = Row {

@@ -78,8 +78,8 @@ pub enum Step {
     FileBegin(FilePart),
     /// Bytes of the file: this range of the pushed slice.
     File(Range<usize>),
-    /// Bytes of the file from earlier slices: the first `n` bytes of [`FormReader::delimiter`].
-    FileHeld(usize),
+    /// Bytes of the file from earlier slices: this range of [`FormReader::delimiter`].
+    FileHeld(Range<usize>),
     /// The file is complete; fields may follow.
     FileEnd,
 }
@@ -146,10 +146,10 @@ impl FormReader {
         matches!(self.part, Part::File) && self.queued.is_none() && self.parser.is_inside_content()
     }
 
-    /// The bytes of a [`Step::FileHeld`]: the first `held` bytes of the delimiter.
+    /// The bytes of a [`Step::FileHeld`].
     #[must_use]
-    pub fn held(&self, held: usize) -> &[u8] {
-        self.parser.delimiter().get(..held).unwrap_or_default()
+    pub fn held(&self, held: Range<usize>) -> &[u8] {
+        self.parser.delimiter().get(held).unwrap_or_default()
     }
 
     /// Reads `slice` from `cursor` until the next step, and advances `cursor`. Returns `None` when the

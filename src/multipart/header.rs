@@ -188,6 +188,7 @@ fn undo_percent(value: Vec<u8>) -> Vec<u8> {
     plain
 }
 
-fn is_token_byte(byte: u8) -> bool {
+/// A `tchar` (RFC 9110 section 5.6.2).
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -6,7 +6,7 @@
 pub enum Malformed {
     /// The `Content-Type` has no boundary.
     NoBoundary,
-    /// The boundary is empty, over 70 bytes, or has a byte that RFC 2046 does not allow.
+    /// The boundary is empty, over 70 bytes, or has a character that neither RFC 2046 nor a token allows.
     Boundary,
     /// The body ended before the closing delimiter.
     Truncated,
@@ -14,8 +14,10 @@ pub enum Malformed {
     Preamble,
     /// Over 64 KiB come after the closing delimiter.
     Epilogue,
-    /// A delimiter is followed by neither `--` nor the end of its line.
+    /// A delimiter is not followed by the end of its line.
     Delimiter,
+    /// A delimiter comes right after a part's header block.
+    EmptyPart,
     /// A part's header block is over 16 KiB.
     HeaderTooLong,
     /// A part has over 32 header lines.
@@ -42,11 +44,12 @@ impl std::fmt::Display for Malformed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Self::NoBoundary => "the Content-Type names no boundary",
-            Self::Boundary => "the boundary is not 1 to 70 characters that RFC 2046 allows",
+            Self::Boundary => "the boundary is not 1 to 70 characters that a boundary may have",
             Self::Truncated => "the body ended before the closing boundary",
             Self::Preamble => "over 64 KiB come before the first boundary",
             Self::Epilogue => "over 64 KiB come after the closing boundary",
             Self::Delimiter => "a boundary is not followed by the end of its line",
+            Self::EmptyPart => "a boundary comes right after a part's headers",
             Self::HeaderTooLong => "a part's headers are over 16 KiB",
             Self::TooManyHeaders => "a part has over 32 headers",
             Self::Header => "a part's header is not `name: value`",

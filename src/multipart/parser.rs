@@ -3,19 +3,20 @@
 //! The parser is sans-IO. The caller pushes slices that are cut anywhere, and gets events that name
 //! *ranges* of the slice, so no byte of a file is copied through the parser. The parser keeps no
 //! content either: bytes at the end of a slice that may begin a delimiter equal a prefix of the
-//! delimiter, so [`Event::Held`] gives only their number.
+//! delimiter, so [`Event::Held`] gives only a range of it.
 //!
 //! Parsing takes time linear in the input. This relies on one fact: the only CR of a delimiter is its
-//! first byte (RFC 2046 allows none in a boundary), so a failed match never hides the start of another.
+//! first byte (no boundary has one), so a failed match never hides the start of another.
 //!
 //! The parser is strict where leniency would let two readers disagree about where a file ends: lines
-//! end in CRLF, and a delimiter must be followed by `--`, or by blanks and CRLF.
+//! end in CRLF, a delimiter must be followed by blanks and CRLF, or by `--` and then by blanks and CRLF or
+//! the end, and no content begins with `--boundary`.
 
 use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use super::header::{PartHead, parse_part_head};
+use super::header::{PartHead, is_token_byte, parse_part_head};
 use super::malformed::Malformed;
 
 /// Most bytes of a boundary (RFC 2046 section 5.1.1).
@@ -36,12 +37,11 @@ pub enum Event {
     Part(PartHead),
     /// Content of the current part: this range of the pushed slice.
     Content(Range<usize>),
-    /// Content of the current part from slices pushed earlier: the first `n` bytes of
-    /// [`Parser::delimiter`].
-    Held(usize),
+    /// Content of the current part from slices pushed earlier: this range of [`Parser::delimiter`].
+    Held(Range<usize>),
     /// The current part is complete.
     PartEnd,
-    /// The closing delimiter was read; what follows is ignored.
+    /// The closing delimiter was read. Only padding and an epilogue may follow, which are ignored.
     Closed,
 }
 
@@ -52,6 +52,8 @@ enum Stage {
     /// After `CRLF--boundary`: `--` makes it the closing delimiter, blanks and CRLF an inner one.
     DelimiterTail(Tail),
     Header,
+    /// After `CRLF--boundary--`: blanks, and then CRLF or the end.
+    ClosingTail(Tail),
     Epilogue,
 }
 
@@ -71,6 +73,8 @@ pub struct Parser {
     finder: Finder<'static>,
     /// How many bytes of the delimiter the input so far ends with.
     matched: usize,
+    /// How many of these come before the part's content: the CRLF that ends the header block.
+    matched_before: usize,
     /// The delimiter was found right after content that was just reported.
     part_end_due: bool,
     header: Vec<u8>,
@@ -83,10 +87,11 @@ impl Parser {
     /// A parser for the boundary that the `Content-Type` names.
     ///
     /// # Errors
-    /// [`Malformed::Boundary`] when it is empty, too long, or has a byte that RFC 2046 does not allow.
+    /// [`Malformed::Boundary`] when it is empty, too long, or has a byte that is in neither the `bchars`
+    /// of RFC 2046 section 5.1.1 nor the `tchar` of RFC 9110 section 5.6.2. Apps send `*****`.
     pub fn new(boundary: &str) -> Result<Self, Malformed> {
         let bytes = boundary.as_bytes();
-        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(b);
+        let allowed = |b: &u8| is_token_byte(*b) || b"(),/:=? ".contains(b);
         if bytes.is_empty()
             || bytes.len() > MAX_BOUNDARY_BYTES
             || !bytes.iter().all(allowed)
@@ -100,6 +105,7 @@ impl Parser {
             finder: Finder::new(&delimiter).into_owned(),
             // The first delimiter may open the body: its CRLF counts as already seen.
             matched: 2,
+            matched_before: 0,
             part_end_due: false,
             header: Vec::new(),
             parts: 0,
@@ -138,7 +144,7 @@ impl Parser {
             match self.stage {
                 Stage::Preamble => self.preamble(rest, cursor)?,
                 Stage::Content => {
-                    if let Some(event) = self.content(rest, cursor) {
+                    if let Some(event) = self.content(rest, cursor)? {
                         return Ok(Some(event));
                     }
                 }
@@ -154,6 +160,11 @@ impl Parser {
                         return Ok(Some(Event::Part(head)));
                     }
                 }
+                Stage::ClosingTail(tail) => {
+                    let byte = rest.first().copied().unwrap_or_default();
+                    *cursor += 1;
+                    self.closing_tail(tail, byte)?;
+                }
                 Stage::Epilogue => {
                     *cursor = slice.len();
                     self.pad(rest.len(), Malformed::Epilogue)?;
@@ -167,10 +178,9 @@ impl Parser {
     /// # Errors
     /// [`Malformed::Truncated`] unless the closing delimiter was read.
     pub fn is_complete(&self) -> Result<(), Malformed> {
-        if self.stage == Stage::Epilogue {
-            Ok(())
-        } else {
-            Err(Malformed::Truncated)
+        match self.stage {
+            Stage::ClosingTail(Tail::Start | Tail::Blank) | Stage::Epilogue => Ok(()),
+            _ => Err(Malformed::Truncated),
         }
     }
 
@@ -191,24 +201,28 @@ impl Parser {
         Ok(())
     }
 
-    fn content(&mut self, rest: &[u8], cursor: &mut usize) -> Option<Event> {
+    fn content(&mut self, rest: &[u8], cursor: &mut usize) -> Result<Option<Event>, Malformed> {
         let start = *cursor;
-        match self.scan(rest) {
+        Ok(match self.scan(rest) {
+            Scan::Found { .. } if self.matched_before > 0 => return Err(Malformed::EmptyPart),
             Scan::Found { before, after } => {
                 *cursor += after;
                 self.stage = Stage::DelimiterTail(Tail::Start);
                 if before == 0 {
-                    return Some(Event::PartEnd);
+                    return Ok(Some(Event::PartEnd));
                 }
                 self.part_end_due = true;
                 Some(Event::Content(start..start + before))
             }
-            Scan::Released { held } => Some(Event::Held(held)),
+            Scan::Released { held } => {
+                let content = std::mem::take(&mut self.matched_before)..held;
+                (!content.is_empty()).then_some(Event::Held(content))
+            }
             Scan::Unfinished { before } => {
                 *cursor += rest.len();
                 (before > 0).then(|| Event::Content(start..start + before))
             }
-        }
+        })
     }
 
     /// Looks for the delimiter in `rest`. The bytes before `rest` ended with `matched` bytes of it.
@@ -251,7 +265,7 @@ impl Parser {
     fn delimiter_tail(&mut self, tail: Tail, byte: u8) -> Result<bool, Malformed> {
         let next = match (tail, byte) {
             (Tail::Dash, b'-') => {
-                self.stage = Stage::Epilogue;
+                self.stage = Stage::ClosingTail(Tail::Start);
                 self.padding = 0;
                 return Ok(true);
             }
@@ -277,6 +291,23 @@ impl Parser {
         Ok(false)
     }
 
+    /// Takes one byte after the closing delimiter.
+    fn closing_tail(&mut self, tail: Tail, byte: u8) -> Result<(), Malformed> {
+        self.stage = match (tail, byte) {
+            (Tail::Cr, b'\n') => {
+                self.padding = 0;
+                Stage::Epilogue
+            }
+            (Tail::Start | Tail::Blank, b'\r') => Stage::ClosingTail(Tail::Cr),
+            (Tail::Start | Tail::Blank, b' ' | b'\t') => {
+                self.pad(1, Malformed::Delimiter)?;
+                Stage::ClosingTail(Tail::Blank)
+            }
+            _ => return Err(Malformed::Delimiter),
+        };
+        Ok(())
+    }
+
     /// Collects the header block, which ends at an empty line.
     fn header(&mut self, rest: &[u8], cursor: &mut usize) -> Result<Option<PartHead>, Malformed> {
         let known = self.header.len();
@@ -299,9 +330,10 @@ impl Parser {
         };
         *cursor += after.saturating_sub(known);
         self.stage = Stage::Content;
-        // An empty part has no content before its delimiter: the CRLF that ends the header block is
-        // not part of the content (RFC 2046 section 5.1.1).
-        self.matched = 0;
+        // The CRLF that ends the header block may begin a delimiter (RFC 2046 section 5.1.1): the part
+        // is then empty, and what looks like its content is framing.
+        self.matched = 2;
+        self.matched_before = 2;
         parse_part_head(self.header.get(..block).unwrap_or_default()).map(Some)
     }
 

@@ -56,8 +56,8 @@ pub fn read_parts<'a>(
                     part.content.extend_from_slice(&slice[range]);
                 }
                 Event::Held(held) => {
-                    assert!(open && held > 0);
-                    let bytes = parser.delimiter()[..held].to_vec();
+                    assert!(open && !held.is_empty());
+                    let bytes = parser.delimiter()[held].to_vec();
                     parts.last_mut().expect("open part").content.extend(bytes);
                 }
                 Event::PartEnd => {
@@ -185,22 +185,10 @@ impl Naive {
         let preamble = find(&rest, &delimiter).ok_or(Malformed::Truncated)?;
         rest.drain(..preamble + delimiter.len());
         loop {
-            if rest.starts_with(b"--") {
-                return Ok(());
+            if let Some(after) = rest.strip_prefix(b"--") {
+                return naive_line_end(after, true).map(drop);
             }
-            let is_blank = |b: &&u8| matches!(b, b' ' | b'\t');
-            let blanks = rest.iter().take_while(is_blank).count();
-            rest.drain(..blanks);
-            let line_ends = b"\r\n";
-            if !rest.starts_with(line_ends) {
-                let truncated = blanks == 0 && rest == b"-" || line_ends.starts_with(&rest);
-                return Err(if truncated {
-                    Malformed::Truncated
-                } else {
-                    Malformed::Delimiter
-                });
-            }
-            rest.drain(..2);
+            rest = naive_line_end(&rest, false)?;
             if self.parts.len() == MAX_PARTS {
                 return Err(Malformed::TooManyParts);
             }
@@ -212,6 +200,19 @@ impl Naive {
             };
             let head = naive_head(&rest[..block])?;
             rest.drain(..after);
+            let dashed = &delimiter[2..];
+            if rest.starts_with(dashed) || dashed.starts_with(&rest) {
+                let is_empty_part = rest.starts_with(dashed);
+                self.open = Some(Whole {
+                    head,
+                    content: Vec::new(),
+                });
+                return Err(if is_empty_part {
+                    Malformed::EmptyPart
+                } else {
+                    Malformed::Truncated
+                });
+            }
             let Some(end) = find(&rest, &delimiter) else {
                 let undecided = (1..delimiter.len()).rev();
                 let undecided = undecided.filter(|&n| rest.ends_with(&delimiter[..n]));
@@ -226,6 +227,19 @@ impl Naive {
             self.parts.push(Whole { head, content });
             rest.drain(..end + delimiter.len());
         }
+    }
+}
+
+/// What follows the rest of a delimiter's line, which is blanks. The closing delimiter's line may end
+/// with the body.
+fn naive_line_end(rest: &[u8], is_closing: bool) -> Result<Vec<u8>, Malformed> {
+    let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
+    match &rest[blanks.count()..] {
+        [] if is_closing => Ok(Vec::new()),
+        [b'\r', b'\n', after @ ..] => Ok(after.to_vec()),
+        [] | [b'\r'] => Err(Malformed::Truncated),
+        [b'-'] if rest == b"-" && !is_closing => Err(Malformed::Truncated),
+        _ => Err(Malformed::Delimiter),
     }
 }
 

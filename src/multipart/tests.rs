@@ -67,6 +67,9 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
         b"\r\n--bb\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n",
         b"\r\n--bb\r\nContent-Disposition: form-data; name=\"f\"; filename=\"n\"\r\n\r\n",
         b"\r\n--bb--",
+        b"\r\n--bb-- \t",
+        b"\r\n--bb--\r\n",
+        b"\r\n\r\n--bb",
     ]);
     prop::collection::vec(piece, 0..24).prop_map(|pieces| {
         [
@@ -232,7 +235,8 @@ fn the_caps_hold_at_their_edge_however_the_body_is_cut() {
     let parts = |count: usize| part(disposition, "x").repeat(count) + "--b--";
     let preamble =
         |bytes: usize| format!("{}\r\n{}--b--", "p".repeat(bytes), part(disposition, "x"));
-    let epilogue = |bytes: usize| format!("{}--b--{}", part(disposition, "x"), "e".repeat(bytes));
+    let epilogue =
+        |bytes: usize| format!("{}--b--\r\n{}", part(disposition, "x"), "e".repeat(bytes));
     let one = |head: String| part(&head, "x") + "--b--";
     for (fits, too_much, error) in [
         (
@@ -280,11 +284,77 @@ fn blanks_behind_a_boundary_are_transport_padding() {
     assert_eq!(read_parts("b", [&b"--b\nX"[..]]), Err(Malformed::Delimiter));
 }
 
+/// RFC 2046 section 5.1.1: `body-part := MIME-part-headers [CRLF *OCTET]`. After the header block's
+/// empty line, `--boundary` is a delimiter, so the part is empty, and what follows is another part.
 #[test]
-fn boundaries_are_held_to_rfc_2046() {
+fn a_boundary_right_after_the_headers_is_not_content() {
+    for (head, rest) in [
+        ("form-data; name=\"file\"; filename=\"f\"", "--b--\r\n"),
+        ("form-data; name=\"file\"; filename=\"f\"", "--b\r\nx"),
+        ("form-data; name=\"file\"; filename=\"f\"", "--bx"),
+        ("form-data; name=\"file\"; filename=\"\"", "--b--"),
+        ("form-data; name=\"userId\"", "--b--\r\n"),
+    ] {
+        let body = format!("--b\r\nContent-Disposition: {head}\r\n\r\n{rest}");
+        for size in 1..=body.len() {
+            let slices = || body.as_bytes().chunks(size);
+            assert_eq!(read_parts("b", slices()), Err(Malformed::EmptyPart));
+            assert_eq!(read_form("b", slices()), Err(Malformed::EmptyPart));
+        }
+    }
+    for content in ["-", "--", "--a", "---b", "-\r\n--a", "\r\n", "--\r"] {
+        let body = file("file", "f", content) + "--b--";
+        for size in 1..=body.len() {
+            let form = read_form("b", body.as_bytes().chunks(size)).expect(content);
+            let (_, read) = form.file.expect(content);
+            assert_eq!(read, content.as_bytes(), "pieces of {size}");
+        }
+    }
+}
+
+/// RFC 2046 section 5.1.1: `close-delimiter transport-padding [CRLF epilogue]`. Another reader takes
+/// `--boundary--junk` for content, so the file would be cut there without anybody's notice.
+#[test]
+fn only_blanks_and_the_end_of_the_line_follow_the_closing_boundary() {
+    let body = |end: &str| file("file", "f", "x") + "--b--" + end;
+    for (end, expected) in [
+        ("", None),
+        (" \t ", None),
+        ("\r\n", None),
+        (" \r\nepilogue\r\n--b\r\n", None),
+        ("junk", Some(Malformed::Delimiter)),
+        ("-", Some(Malformed::Delimiter)),
+        (" junk", Some(Malformed::Delimiter)),
+        ("\n", Some(Malformed::Delimiter)),
+        ("\rx", Some(Malformed::Delimiter)),
+        ("\r", Some(Malformed::Truncated)),
+    ] {
+        let body = body(end);
+        for size in [1, 2, body.len()] {
+            let read = read_form("b", body.as_bytes().chunks(size));
+            assert_eq!(read.err(), expected, "{end:?} in pieces of {size}");
+        }
+    }
+    let padded = body(&" ".repeat(MAX_PADDING_BYTES + 1));
+    assert_eq!(form_of(&padded), Err(Malformed::Delimiter));
+}
+
+/// Android's apps send `*****`, which RFC 2046 does not allow and every server takes. A token
+/// (RFC 9110 section 5.6.2) needs no quotes in the `Content-Type`.
+#[test]
+fn boundaries_are_made_of_the_characters_of_rfc_2046_or_of_a_token() {
     assert!(Parser::new(&"x".repeat(70)).is_ok());
     assert!(Parser::new("----WebKitFormBoundary7MA4YWxkTrZu0gW").is_ok());
     assert!(Parser::new("a'()+_,-./:=? b").is_ok());
+    assert!(Parser::new("!#$%&'*+-.^_`|~").is_ok());
+    let head = "Content-Disposition: form-data; name=\"a\"";
+    for boundary in ["*****", "$"] {
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        assert_eq!(boundary_of(&content_type).as_deref(), Ok(boundary));
+        let body = format!("--{boundary}\r\n{head}\r\n\r\nx\r\n--{boundary}--\r\n");
+        let parts = read_parts(boundary, body.as_bytes().chunks(3)).expect(boundary);
+        assert_eq!(parts[0].content, b"x");
+    }
     for boundary in [
         "",
         &"x".repeat(71),

@@ -189,7 +189,7 @@ mod tests {
 
     fn host() -> TestHost {
         let host = TestHost::default();
-        let variable = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+        let variable = |name| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
         host.bind_objects(Config::read(variable).expect("settings"));
         host.advance(10 * REMEMBERED_MS);
         host

@@ -45,7 +45,7 @@ impl DurableObject for Counter {
 }
 
 fn config() -> Config {
-    let variable = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+    let variable = |name| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
     Config::read(variable).expect("settings")
 }
 

@@ -3,8 +3,8 @@
 //! A channel takes about one message a second and 20 a minute, and the server itself spaces files of
 //! the same size from one bot (`telegram-bot-api`, identical sizes over 100,000 bytes). Only Telegram
 //! knows its exact limits, so no upload waits until Telegram answers 429. After that, and until a
-//! minute has passed without another 429, uploads for that chat, and uploads of that size by that bot,
-//! go out one after the other. Each upload learns how long to wait, on a timer of its own. An upload
+//! minute has passed without another 429, uploads by that bot to that chat, and uploads of that size by
+//! that bot, go out one after the other. Each upload learns how long to wait, on a timer of its own. An upload
 //! that would have to wait too long is refused with a time to try again, which bounds the queue.
 //! However long Telegram asks to wait, one upload tries again after [`MAX_WAIT_MS`]: no upload is
 //! refused because of an old answer.
@@ -45,7 +45,8 @@ pub enum Turn {
 /// What a pace applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
-    Chat(String),
+    /// A bot's id, and a chat: another bot's messages to the chat count for that bot.
+    Chat(String, String),
     /// A bot's id, and a file's size in bytes.
     Size(String, u64),
 }
@@ -140,7 +141,7 @@ impl Pacer {
 impl Key {
     fn spacing_ms(&self) -> u64 {
         match self {
-            Self::Chat(_) => CHAT_SPACING_MS,
+            Self::Chat(..) => CHAT_SPACING_MS,
             // 0.1 seconds a megabyte, at least 0.2 and at most 0.9 (`telegram-bot-api`).
             Self::Size(_, bytes) => (bytes / 10_000).clamp(200, 900),
         }
@@ -151,9 +152,8 @@ fn keys(bot: &BotToken, chat: &ChatId, size: Option<u64>) -> Vec<Key> {
     let size = size
         .filter(|&bytes| bytes > MAX_UNSPACED_BYTES)
         .map(|bytes| Key::Size(bot.id().to_owned(), bytes));
-    std::iter::once(Key::Chat(chat.as_str().to_owned()))
-        .chain(size)
-        .collect()
+    let chat = Key::Chat(bot.id().to_owned(), chat.as_str().to_owned());
+    std::iter::once(chat).chain(size).collect()
 }
 
 #[cfg(test)]
@@ -198,6 +198,18 @@ mod tests {
         assert_eq!(take("-1", 9000), Turn::After { ms: 1000 });
         assert_eq!(take("-1", 64_000), Turn::Now, "a minute is over");
         assert_eq!(take("-1", 64_000), Turn::Now);
+    }
+
+    /// Telegram counts a bot's messages, not the chat's: another user's bot in the same channel has a
+    /// limit of its own (Bot API FAQ, "My bot is hitting limits").
+    #[test]
+    fn the_429_of_one_bot_does_not_slow_another_bot_in_the_same_chat() {
+        let mut pacer = Pacer::default();
+        pacer.asked_to_wait(&bot("1"), &chat("-1"), None, 60, 0);
+        let mut take = |bot_id| pacer.take_turn(&bot(bot_id), &chat("-1"), None, 0);
+        assert_eq!(take("1"), Turn::After { ms: 5000 });
+        assert_eq!(take("2"), Turn::Now);
+        assert_eq!(take("2"), Turn::Now);
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub(super) struct Incoming<'a, B: Body> {
 pub(super) enum Piece<C> {
     /// This range of a chunk.
     Range(Rc<C>, Range<usize>),
-    /// The first bytes of the form's delimiter, which turned out to be content.
-    Held(usize),
+    /// This range of the form's delimiter, which turned out to be content.
+    Held(Range<usize>),
 }
 
 impl<C> Piece<C> {
@@ -38,7 +38,7 @@ impl<C> Piece<C> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Range(_, range) => range.len(),
-            Self::Held(held) => *held,
+            Self::Held(held) => held.len(),
         }
     }
 }
@@ -63,7 +63,7 @@ impl<'a, B: Body> Incoming<'a, B> {
     }
 
     /// The bytes of a [`Piece::Held`].
-    pub(super) fn held(&self, held: usize) -> &[u8] {
+    pub(super) fn held(&self, held: Range<usize>) -> &[u8] {
         self.reader.held(held)
     }
 

@@ -79,6 +79,10 @@ impl Report {
             request_id,
             status: failure.as_ref().map_or(200, |failure| failure.status),
             code: failure.as_ref().map(|failure| failure.code),
+            setting: match result {
+                Err(Error::Config(wrong)) => Some(wrong.setting),
+                _ => None,
+            },
             replayed: matches!(result, Ok(Outcome::Replayed(_))),
             lane: self.lane.map(Lane::as_str),
             size: receipt.map(|receipt| receipt.size),
@@ -101,6 +105,8 @@ struct LogLine<'a> {
     request_id: &'a str,
     status: u16,
     code: Option<&'static str>,
+    /// The name of the setting that is wrong.
+    setting: Option<&'static str>,
     replayed: bool,
     lane: Option<&'static str>,
     size: Option<u64>,

@@ -2,15 +2,13 @@
 
 use crate::credentials::{AuthToken, Credentials};
 use crate::error::Error;
+use crate::file_name::first_name;
 use crate::http::RequestHead;
 use crate::multipart::envelope::passable_content_type;
 use crate::multipart::form::{Fields, FilePart};
 use crate::telegram::MAX_CAPTION_CHARS;
 
 use super::delivery::FileInfo;
-
-/// The name of a file that has none.
-const DEFAULT_FILE_NAME: &str = "file";
 
 /// The token in `Authorization: Bearer …`, if any. Other schemes are ignored.
 ///
@@ -91,15 +89,9 @@ impl<'a> Claims<'a> {
 
 /// The file's name and type. The field `fileName` takes precedence over the part's filename.
 pub(super) fn file_info(part: &FilePart, fields: &Fields) -> FileInfo {
-    let given = fields
-        .file_name
-        .as_deref()
-        .filter(|name| !name.trim().is_empty());
+    let names = [fields.file_name.as_deref(), part.name.as_deref()];
     FileInfo {
-        name: given
-            .or(part.name.as_deref())
-            .unwrap_or(DEFAULT_FILE_NAME)
-            .to_owned(),
+        name: first_name(names.into_iter().flatten()),
         content_type: passable_content_type(part.content_type.as_deref()).to_owned(),
     }
 }

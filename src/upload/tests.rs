@@ -5,6 +5,7 @@ mod repeats;
 
 use std::rc::Rc;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::config::Config;
@@ -17,6 +18,8 @@ use crate::testing::{End, Moment, Script, TestBody, TestHost, Upload, answer};
 const BOT: &str = "123:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const OTHER_BOT: &str = "456:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 const MAX_UPLOAD: u64 = 4_000_000;
+const UNKNOWN: &str =
+    "The file may have been stored: look into the channel before you upload it again";
 
 fn credentials(bot: &str) -> Answer {
     answer(
@@ -41,7 +44,7 @@ fn telegram_error(code: u16, words: &str) -> Answer {
 
 fn variable(name: &'static str) -> Option<String> {
     match name {
-        "BACKEND_URL" => Some("http://backend".to_owned()),
+        "BACKEND_URL" => Some("https://backend".to_owned()),
         "MAX_UPLOAD_BYTES" => Some(MAX_UPLOAD.to_string()),
         _ => None,
     }
@@ -187,6 +190,11 @@ impl Request {
         for part in parts {
             let (name, content) = match part {
                 Part::Field(name, value) => (format!("name=\"{name}\""), value.as_bytes()),
+                Part::Text(name, value) => (format!("name=\"{name}\""), value.as_bytes()),
+                Part::Named(name, content) => (
+                    format!("name=\"file\"; filename=\"{name}\""),
+                    content.as_slice(),
+                ),
                 Part::File(content) => (
                     "name=\"file\"; filename=\"f.bin\"".to_owned(),
                     content.as_slice(),
@@ -238,7 +246,11 @@ impl Request {
 
 enum Part {
     Field(&'static str, &'static str),
+    /// The same with an owned value.
+    Text(&'static str, String),
     File(Vec<u8>),
+    /// A file whose name is written like this.
+    Named(String, Vec<u8>),
 }
 
 use Part::{Field, File};
@@ -382,6 +394,100 @@ fn what_comes_behind_the_file_still_counts() {
     assert!(!posted.contains("Uploaded:"));
 }
 
+/// In the order: what the client sends as `fileName`, as the part's own name and in a raw upload's URL;
+/// what reply, notification and caption say.
+#[test]
+fn a_name_goes_on_without_its_path_and_without_control_characters() {
+    for (given, name) in [
+        ("a\0b.txt", "ab.txt"),
+        ("line\r\nbreak\u{85}\x7f.txt", "linebreak.txt"),
+        (r"C:\Users\Ann\a.txt", "a.txt"),
+        ("/home/ann/a.dat", "a.dat"),
+        ("..", "file"),
+        ("dir/", "file"),
+    ] {
+        let raw = |path: String, query: String| {
+            let mut request = Request::raw(content(10));
+            (request.head.path, request.head.query) = (path, query);
+            request
+        };
+        let escaped = utf8_percent_encode(given, NON_ALPHANUMERIC).to_string();
+        let written = given.replace('\r', "%0D").replace('\n', "%0A");
+        let part = |content: Vec<u8>| Part::Named(written.clone(), content);
+        // A part's header can't have a NUL.
+        let writable = !given.contains('\0');
+        let requests = [
+            Some(raw(format!("/upload/{escaped}"), String::new())),
+            writable.then(|| Request::form(&[part(content(10)), TOKEN])),
+            writable.then(|| Request::form(&[TOKEN, part(content(10))]).chunked()),
+            Some(Request::form(&[
+                Part::Text("fileName", given.to_owned()),
+                Part::Named(String::new(), content(10)),
+                TOKEN,
+            ])),
+        ];
+        for request in requests.into_iter().flatten() {
+            let bench = Bench::new();
+            bench.host.script(Script::answering(stored()));
+            let told = bench.send(request);
+            assert_eq!(told.json["fileName"], name, "{given:?}");
+            let event: Value =
+                serde_json::from_slice(&bench.host.calls_to("/webhook")[0].body).expect("event");
+            assert_eq!(event["fileName"], name, "{given:?}");
+            let upload = bench.upload(0);
+            let posted = String::from_utf8_lossy(&upload.bytes.borrow()).into_owned();
+            assert!(
+                posted.contains(&format!("Uploaded: {name}\r\n")),
+                "{given:?}"
+            );
+            assert!(
+                posted.contains(&format!("filename=\"{name}\"")),
+                "{given:?}"
+            );
+        }
+    }
+}
+
+/// As tdlib counts: an emoji is one character, not two UTF-16 code units and not four bytes.
+#[test]
+fn a_caption_has_at_most_1024_code_points_before_and_after_the_file() {
+    for (characters, status) in [(1024, 200), (1025, 400)] {
+        let caption = || Part::Text("caption", "🎉".repeat(characters));
+        let file = || File(content(300_000));
+        let orders = [
+            [caption(), TOKEN, file()],
+            [TOKEN, file(), caption()],
+            [file(), TOKEN, caption()],
+        ];
+        for parts in orders {
+            for request in [Request::form(&parts), Request::form(&parts).chunked()] {
+                let bench = Bench::new();
+                bench.host.script(Script::answering(stored()));
+                let told = bench.send(request);
+                assert_eq!(told.reply.status, status, "{}", told.json);
+                if status == 400 {
+                    assert_eq!(told.code(), (400, "caption_too_long"));
+                    bench.assert_nothing_stored();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_names_the_setting_that_is_wrong() {
+    let bench = Bench::with(&[("MAX_UPLOAD_BYTES", "much")]);
+    let told = bench.send(Request::raw(content(10)));
+    assert_eq!(told.code(), (500, "misconfigured"));
+    let line: Value = serde_json::from_str(&bench.host.0.lines.borrow()[0]).expect("log line");
+    assert_eq!(line["setting"], "MAX_UPLOAD_BYTES");
+    let bench = Bench::new();
+    bench.host.script(Script::answering(stored()));
+    bench.send(Request::raw(content(10)));
+    let line: Value = serde_json::from_str(&bench.host.0.lines.borrow()[0]).expect("log line");
+    assert_eq!(line["setting"], Value::Null);
+}
+
 #[test]
 fn the_limit_holds_to_the_byte() {
     let limit = usize::try_from(MAX_UPLOAD).expect("small");
@@ -443,6 +549,8 @@ fn without_an_answer_to_a_whole_body_the_outcome_is_unknown() {
                 (status, "outcome_unknown"),
                 "{lane} {answer:?}"
             );
+            // It is all that TeleStore's frontends, Dropzone and FilePond show.
+            assert_eq!(told.json["error"], UNKNOWN, "{lane} {answer:?}");
             assert!(!told.retryable());
         }
     }

@@ -844,7 +844,8 @@ async fn a_boundary_is_1_to_70_of_the_characters_that_rfc_2046_allows() {
             3_000,
         )
     };
-    let error = "Malformed request: the boundary is not 1 to 70 characters that RFC 2046 allows";
+    let error =
+        "Malformed request: the boundary is not 1 to 70 characters that a boundary may have";
     let mut rows = vec![row(
         "none",
         post("multipart/form-data", build("x")),

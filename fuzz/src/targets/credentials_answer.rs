@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
     };
     let host = TestHost::default();
     host.answers("/credentials", [Ok(answer.clone())]);
-    let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+    let setting = |name| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
     let isolate = Isolate::default();
     let shared = isolate.shared(setting).expect("settings");
     let token = AuthToken::parse("token").expect("a token");

@@ -2,6 +2,7 @@
 //!
 //! The first line of the input is the file's type, the rest is its name.
 
+use telestore_worker::file_name::file_name;
 use telestore_worker::multipart::envelope::{Envelope, passable_content_type};
 use telestore_worker::multipart::testing::read_form;
 
@@ -22,6 +23,7 @@ pub fn run(data: &[u8]) {
     };
     as_telegram_reads_it(content_type, name, chance(data));
     as_a_browser_writes_it(name);
+    assert_eq!(file_name(name), naive_name(name));
 }
 
 /// Whatever the name, Telegram's reader undoes what the envelope did to it.

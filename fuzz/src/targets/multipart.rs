@@ -37,13 +37,13 @@ pub fn run(data: &[u8]) {
     assert_eq!(read_form(&boundary, pieces()), form, "in pieces");
 }
 
-/// Whether the parser takes it, which it has to by RFC 2046 section 5.1.1 alone.
+/// Whether the parser takes it, which it has to by RFC 2046 section 5.1.1 and RFC 9110 section 5.6.2.
 fn is_boundary(text: &str) -> bool {
     let fits = (1..=70).contains(&text.len())
         && !text.ends_with(' ')
         && text
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b));
+            .all(|b| b.is_ascii_alphanumeric() || b"'()+_,-./:=? !#$%&*^`|~".contains(&b));
     let none: [&[u8]; 0] = [];
     let error = read_parts(text, none).expect_err("no body is no form");
     assert_eq!(

@@ -100,7 +100,7 @@ fn serve(head: &RequestHead, body: &[u8], chance: u64, end: End) -> (TestHost, R
     host.answers("/webhook", [Ok(answer(200, "{}"))]);
     host.answers("/get", [Ok(answer(200, STORED))]);
     host.script(Script::answering(answer(200, STORED)));
-    let setting = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+    let setting = |name| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
     let piece = 1 << (chance / 8 % 10);
     let reply = host.run(routes::serve(
         &Isolate::default(),
@@ -138,7 +138,7 @@ fn expected_of_raw(head: &RequestHead, raw: RawFile, body: &[u8]) -> Option<Expe
 
 /// What a form brings about; `None` when it has to be refused.
 fn expected_of_form(head: &RequestHead, boundary: &str, body: &[u8]) -> Option<Expected> {
-    let is_boundary = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);
+    let is_boundary = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? !#$%&*^`|~".contains(&b);
     if !(1..=70).contains(&boundary.len())
         || !boundary.bytes().all(is_boundary)
         || boundary.ends_with(' ')
@@ -179,8 +179,9 @@ fn expected(
     if !tokens_agree || !has_token || !is_user || content.is_empty() {
         return None;
     }
-    let own_name = part.name.unwrap_or_else(|| "file".to_owned());
-    let given = fields.file_name.filter(|name| !name.trim().is_empty());
+    let own_name = part.name.as_deref().and_then(naive_name);
+    let own_name = own_name.unwrap_or_else(|| "file".to_owned());
+    let given = fields.file_name.as_deref().and_then(naive_name);
     let name = given.unwrap_or_else(|| own_name.clone());
     let caption = match fields.caption {
         Some(caption) if caption.chars().count() > 1024 => return None,
@@ -193,6 +194,17 @@ fn expected(
         content: content.to_vec(),
         caption,
     })
+}
+
+/// A name without its path and without control characters, if that leaves anything.
+pub(super) fn naive_name(given: &str) -> Option<String> {
+    let is_control = |c: &char| matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}');
+    let mut name: String = given.chars().filter(|c| !is_control(c)).collect();
+    while let Some(at) = name.find(['/', '\\']) {
+        name.drain(..=at);
+    }
+    let rest = name.replace('.', "");
+    (!rest.trim().is_empty()).then_some(name)
 }
 
 /// What Telegram reads is the file.

@@ -13,6 +13,7 @@ use super::command::{
 };
 use super::structured::{boolean, byte_sequence, integer};
 use crate::error::Error;
+use crate::file_name::first_name;
 use crate::host::UnixMillis;
 use crate::http::{Reply, RequestHead};
 use crate::multipart::file_name_of;
@@ -62,7 +63,7 @@ pub fn read_creation(head: &RequestHead, target: Target) -> Result<Command, Erro
     let length = body.length;
     Ok(Command::Create(Box::new(Creation {
         file: FileDescription {
-            name: name.unwrap_or_default(),
+            name: first_name(name.as_deref()),
             mime_type: head.content_type.clone().unwrap_or_default(),
             caption: target.caption,
             ..FileDescription::default()

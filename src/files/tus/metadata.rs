@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::error::Error;
+use crate::file_name::first_name;
 use crate::resumable::question::FileDescription;
 use crate::telegram::MAX_CAPTION_CHARS;
 
@@ -19,7 +20,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What the metadata says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Metadata {
     pub(super) file: FileDescription,
     pub(super) destination: Option<String>,
@@ -42,7 +43,7 @@ pub(super) fn read(text: &str) -> Result<Metadata, Error> {
         let found = names.map(|name| pairs.remove(name).filter(|value| !value.is_empty()));
         found.into_iter().flatten().next()
     };
-    let name = take(["filename", "name"]).unwrap_or_default();
+    let name = first_name(take(["filename", "name"]).as_deref());
     let mime_type = take(["filetype", "type"]).unwrap_or_default();
     let caption = take(["caption", "caption"]);
     let destination = take(["destination", "destination"]);
@@ -123,6 +124,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_kept_without_its_path() {
+        // /home/ann/a.dat
+        let metadata = read("filename L2hvbWUvYW5uL2EuZGF0").expect("metadata");
+        assert_eq!(metadata.file.name, "a.dat");
+    }
+
+    #[test]
     fn filename_goes_before_name_and_an_empty_field_says_nothing() {
         let metadata = read("name Yg==,filename YQ==").expect("metadata");
         assert_eq!(metadata.file.name, "a");
@@ -130,7 +138,12 @@ mod tests {
             read("filename ,name Yg==").expect("metadata").file.name,
             "b"
         );
-        assert_eq!(read("").expect("metadata"), Metadata::default());
+        let nothing = read("").expect("metadata").file;
+        let nameless = FileDescription {
+            name: "file".to_owned(),
+            ..FileDescription::default()
+        };
+        assert_eq!(nothing, nameless);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::command::{Body, Creation, whole_number};
 use crate::error::Error;
+use crate::file_name::first_name;
 use crate::http::{Reply, RequestHead};
 use crate::json::Object;
 use crate::resumable::id::ChosenId;
@@ -125,7 +126,7 @@ pub fn read_chunk(fields: &ChunkFields) -> Result<Chunk, Error> {
     Ok(Chunk {
         id,
         index,
-        creation: creation(name, size, total),
+        creation: creation(&name, size, total),
         body: Body {
             at: Position::Chunk { index, total },
             content_length: None,
@@ -136,10 +137,10 @@ pub fn read_chunk(fields: &ChunkFields) -> Result<Chunk, Error> {
     })
 }
 
-fn creation(name: String, length: Option<u64>, total: u32) -> Creation {
+fn creation(name: &str, length: Option<u64>, total: u32) -> Creation {
     Creation {
         file: FileDescription {
-            name,
+            name: first_name([name]),
             ..FileDescription::default()
         },
         destination: None,
@@ -200,7 +201,7 @@ pub fn read_init(body: &[u8]) -> Result<Init, Error> {
     }
     Ok(Init {
         id: id.transpose()?,
-        creation: creation(begun.file_name, begun.file_size, begun.total_chunks),
+        creation: creation(&begun.file_name, begun.file_size, begun.total_chunks),
         auth_token: begun.auth_token,
     })
 }

@@ -23,7 +23,7 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 
 fn config() -> Config {
     Config::read(|name| match name {
-        "BACKEND_URL" => Some("http://backend".to_owned()),
+        "BACKEND_URL" => Some("https://backend".to_owned()),
         "WEBHOOK_SECRET" => Some(SECRET.to_owned()),
         _ => None,
     })

@@ -29,8 +29,8 @@ const DAY_MS: u64 = 86_400_000;
 
 fn config() -> Config {
     let variable = |name| match name {
-        "BACKEND_URL" => Some("http://backend".to_owned()),
-        "TELEGRAM_API_URL" => Some("http://telegram".to_owned()),
+        "BACKEND_URL" => Some("https://backend".to_owned()),
+        "TELEGRAM_API_URL" => Some("https://telegram".to_owned()),
         _ => None,
     };
     Config::read(variable).expect("settings")
@@ -229,7 +229,7 @@ fn an_upload_that_expires_has_its_messages_deleted_a_hundred_at_a_time_and_is_fo
     assert_eq!(deletions[0]["chat_id"], "-1001");
     assert_eq!(deletions[2]["message_ids"][49], 1249);
     let url = &world.host.calls_to("/deleteMessages")[0].url;
-    assert_eq!(*url, bot().method_url("http://telegram", "deleteMessages"));
+    assert_eq!(*url, bot().method_url("https://telegram", "deleteMessages"));
     let gone = Answer::Refused(Refusal::Gone);
     assert_eq!(world.ask(OBJECT, "b", Ask::Look), gone);
     let key = || world.user(&UserQuestion::Key(OBJECT.to_owned()));

@@ -371,7 +371,7 @@ fn signed(attempt: usize, step: Step) -> Step {
 /// A host with the record of one user, and a backend that answers this to every message.
 fn host(status: u16) -> TestHost {
     let host = TestHost::default();
-    let variable = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+    let variable = |name| (name == "BACKEND_URL").then(|| "https://backend".to_owned());
     host.bind_objects(Config::read(variable).expect("settings"));
     host.answers("/webhook", [Ok(answer(status, "{}"))]);
     host

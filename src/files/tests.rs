@@ -125,7 +125,7 @@ impl Bench {
             },
             ..RequestHead::default()
         };
-        let variable = |name| (name == "BACKEND_URL").then(|| "http://backend".to_owned());
+        let variable = |name| (name == "BACKEND_URL").then(|| "http://127.0.0.1:1".to_owned());
         let mut body = TestBody::new(b"", 1, End::Good);
         let serving = routes::serve(&self.isolate, variable, &self.host, &head, &mut body);
         let served = self.host.run(serving);

@@ -179,7 +179,8 @@ impl Parser {
     /// [`Malformed::Truncated`] unless the closing delimiter was read.
     pub fn is_complete(&self) -> Result<(), Malformed> {
         match self.stage {
-            Stage::ClosingTail(Tail::Start | Tail::Blank) | Stage::Epilogue => Ok(()),
+            // The line break after the closing delimiter is not part of it, and may be cut off anywhere.
+            Stage::ClosingTail(_) | Stage::Epilogue => Ok(()),
             _ => Err(Malformed::Truncated),
         }
     }

@@ -235,7 +235,7 @@ impl Naive {
 fn naive_line_end(rest: &[u8], is_closing: bool) -> Result<Vec<u8>, Malformed> {
     let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
     match &rest[blanks.count()..] {
-        [] if is_closing => Ok(Vec::new()),
+        [] | [b'\r'] if is_closing => Ok(Vec::new()),
         [b'\r', b'\n', after @ ..] => Ok(after.to_vec()),
         [] | [b'\r'] => Err(Malformed::Truncated),
         [b'-'] if rest == b"-" && !is_closing => Err(Malformed::Truncated),

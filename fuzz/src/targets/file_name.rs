@@ -6,6 +6,7 @@ use telestore_worker::file_name::file_name;
 use telestore_worker::multipart::envelope::{Envelope, passable_content_type};
 use telestore_worker::multipart::testing::read_form;
 
+use super::upload::naive_name;
 use crate::bot_api;
 use crate::bytes::{chance, split_once};
 

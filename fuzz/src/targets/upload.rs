@@ -133,7 +133,7 @@ fn expected_of_raw(head: &RequestHead, raw: RawFile, body: &[u8]) -> Option<Expe
         caption: raw.caption,
         ..Fields::default()
     };
-    expected(head, part, body, fields)
+    expected(head, &part, body, fields)
 }
 
 /// What a form brings about; `None` when it has to be refused.
@@ -147,12 +147,12 @@ fn expected_of_form(head: &RequestHead, boundary: &str, body: &[u8]) -> Option<E
     }
     let form = naive_form(boundary, body).ok()?;
     let (part, content) = form.file?;
-    expected(head, part, &content, form.fields)
+    expected(head, &part, &content, form.fields)
 }
 
 fn expected(
     head: &RequestHead,
-    part: FilePart,
+    part: &FilePart,
     content: &[u8],
     fields: Fields,
 ) -> Option<Expected> {
